@@ -48,8 +48,13 @@ func (s *suite) twoStores() {
 	}
 	s.holds(turn, "a", "b", "c")
 	s.settle(turn, done("a"), died("b", "why"), done("c"))
-	turn.Release()
 	s.counts(first, 0, 1)
+	if n, err := first.Replay(s.Context(), queue); n != 1 || err != nil {
+		s.Errorf("Replay: %d, %v", n, err)
+	}
+	s.holds(turn, "b")
+	s.settle(turn, done("b"))
+	turn.Release()
 	s.race([]webhook.Store{first, second}, 150)
 }
 

@@ -66,3 +66,12 @@ func newStampChunk(block uint64) *stampChunk {
 	}
 	return &stampChunk{block: block, text: string(text[:])}
 }
+
+// stampNumber returns the number in the stamp that text starts with.
+func stampNumber(text string) (n uint64) {
+	_ = text[stampLen-1]
+	for i := range stampLen {
+		n = n<<8 | uint64(text[i])
+	}
+	return n
+}

@@ -1,10 +1,8 @@
 package flagtrack
 
 import (
-	"cmp"
 	"hash/maphash"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 
@@ -17,7 +15,7 @@ import (
 // chain of forks, without a table of scopes.
 
 // sweepEvery is how many records there are to a sweep, on average.
-const sweepEvery = 256
+const sweepEvery = 384
 
 var (
 	// sweepLocks keep a flag from being recorded between the look at a scope and the removal of its oldest flags.
@@ -50,40 +48,64 @@ func sweepDue(n uint64) bool {
 
 // sweep removes all but the newest keep flags of scope, and those that were cleared.
 func sweep(scope *sentry.Scope, keep int) {
-	held, cleared := heldFlags(scope)
-	slices.SortFunc(held, func(a, b heldFlag) int { return cmp.Compare(b.stamp, a.stamp) })
-	for i, f := range held {
-		if i >= keep || f.stamp < cleared {
-			scope.RemoveTag(f.key)
+	tags := copyTags(scope)
+	stamps := make([]uint64, 0, len(tags))
+	for key, text := range tags {
+		if strings.HasPrefix(key, keyPrefix) && key != clearedKey {
+			stamps = append(stamps, stampNumber(text))
+		}
+	}
+	var oldest uint64 // that may stay
+	if cleared, ok := tags[clearedKey]; ok {
+		oldest = stampNumber(cleared)
+	}
+	if surplus := len(stamps) - keep; surplus > 0 {
+		oldest = max(oldest, nthSmallest(stamps, surplus))
+	}
+	for key, text := range tags {
+		if strings.HasPrefix(key, keyPrefix) && key != clearedKey && stampNumber(text) < oldest {
+			scope.RemoveTag(key)
 		}
 	}
 }
 
-type heldFlag struct {
-	key   string
-	stamp string
+// copyTags returns a copy of the scope's tags. A scope has no getter for them, and applying it to an event would run
+// the application's processors, so the field of a private clone is read. Were it to go by another name or type one
+// day, nothing would be found: events would stay right, and scopes would grow.
+func copyTags(scope *sentry.Scope) map[string]string {
+	field := reflect.ValueOf(scope.Clone()).Elem().FieldByName("tags")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[map[string]string]() {
+		return nil
+	}
+	return *(*map[string]string)(field.Addr().UnsafePointer()) // reflection alone would allocate each key and value
 }
 
-// heldFlags reads the flags that scope holds and the stamp of its latest clearing. A scope has no getter for its
-// tags, and applying it to an event would run the application's processors, so a private copy is read by reflection.
-// Were the field to go by another name one day, nothing would be found: events would stay right, scopes would grow.
-func heldFlags(scope *sentry.Scope) (held []heldFlag, cleared string) {
-	tags := reflect.ValueOf(scope.Clone()).Elem().FieldByName("tags")
-	if tags.Kind() != reflect.Map || tags.Type() != reflect.TypeFor[map[string]string]() {
-		return nil, ""
-	}
-	held = make([]heldFlag, 0, tags.Len())
-	for it := tags.MapRange(); it.Next(); {
-		key := it.Key().String()
-		if !strings.HasPrefix(key, keyPrefix) {
-			continue
+// nthSmallest returns what would be at s[n] if s were sorted, in linear time. It reorders s.
+func nthSmallest(s []uint64, n int) uint64 {
+	for lo, hi := 0, len(s)-1; lo < hi; {
+		pivot := s[lo+(hi-lo)/2]
+		i, j := lo, hi
+		for i <= j {
+			for s[i] < pivot {
+				i++
+			}
+			for pivot < s[j] {
+				j--
+			}
+			if i <= j {
+				s[i], s[j] = s[j], s[i]
+				i++
+				j--
+			}
 		}
-		stamp := it.Value().String()[:stampLen]
-		if key == clearedKey {
-			cleared = stamp
-			continue
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return s[n]
 		}
-		held = append(held, heldFlag{key: key, stamp: stamp})
 	}
-	return held, cleared
+	return s[n]
 }

@@ -69,10 +69,7 @@ func (t *Tracker) record(ctx context.Context, flag string, received any, variant
 	if flag == "" || !isBool && !t.allValues {
 		return
 	}
-	name, fresh := t.limits.names.get(flag)
-	if fresh {
-		countName()
-	}
+	name := t.limits.names.get(flag)
 	v := value{result: result}
 	if !isBool {
 		text, ok := valueText(received)

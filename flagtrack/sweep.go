@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/getsentry/sentry-go"
 )
@@ -17,25 +18,37 @@ import (
 // sweepEvery is how many records there are to a sweep, on average.
 const sweepEvery = 384
 
+// sweepGuard keeps a flag that is recorded during a sweep from being taken for the old one that was there before.
+type sweepGuard struct {
+	mu sync.Mutex
+	// turn is odd while a sweep is under way, and another even number after it.
+	turn atomic.Uint64
+}
+
 var (
-	// sweepLocks keep a flag from being recorded between the look at a scope and the removal of its oldest flags.
-	sweepLocks [16]sync.RWMutex
-	sweepSeed  = maphash.MakeSeed()
+	sweepGuards [16]sweepGuard // scopes are spread over them
+	sweepSeed   = maphash.MakeSeed()
 )
 
 // setAndSweep sets a tag of a scope that may hold too many, and now and then removes the oldest.
 func setAndSweep(scope *sentry.Scope, key, text string, n uint64) {
-	lock := &sweepLocks[maphash.Comparable(sweepSeed, scope)%uint64(len(sweepLocks))]
-	if !sweepDue(n) {
-		lock.RLock()
-		defer lock.RUnlock()
+	guard := &sweepGuards[maphash.Comparable(sweepSeed, scope)%uint64(len(sweepGuards))]
+	due := sweepDue(n)
+	if turn := guard.turn.Load(); !due && turn%2 == 0 {
 		scope.SetTag(key, text)
-		return
+		if guard.turn.Load() == turn {
+			return
+		}
+		// A sweep began meanwhile and may remove this very tag: set it again after the sweep.
 	}
-	lock.Lock()
-	defer lock.Unlock()
+	guard.mu.Lock()
+	defer guard.mu.Unlock()
 	scope.SetTag(key, text)
-	sweep(scope, int(registry.most.Load()))
+	if due {
+		guard.turn.Add(1)
+		defer guard.turn.Add(1)
+		sweep(scope, int(registry.most.Load()))
+	}
 }
 
 // sweepDue scatters the sweeps, so that no pattern of records can keep a scope from being swept.

@@ -34,6 +34,13 @@ func (h *heldEvents) all() []*sentry.Event {
 	return slices.Clone(h.events)
 }
 
+// reset forgets what was captured so far.
+func (h *heldEvents) reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = nil
+}
+
 func (h *heldEvents) last(t testing.TB) *sentry.Event {
 	t.Helper()
 	events := h.all()

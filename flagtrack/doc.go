@@ -52,7 +52,7 @@
 // Until an event is put together, a scope keeps flags as tags with keys that start with U+0000. They are taken out
 // before BeforeSend and before anything is sent, on events of every kind. Two places can see them: a processor that
 // was added to the process-wide scope before this package was initialised, and, on a hub whose scope was made by
-// sentry.NewScope rather than cloned from the current hub's, the processors of that scope and client.
+// sentry.NewScope and not given to PrepareScope, the processors of that scope and client.
 //
 // A flag must not be evaluated inside an event processor of a scope: sentry-go holds the scope's lock there, and
 // anything that changes the scope, like recording a flag, waits forever. BeforeSend is fine.

@@ -160,3 +160,12 @@ func (s shownNames) show(f takenFlag) (string, bool) {
 	s[name] = flag
 	return name, true
 }
+
+// PrepareScope is for a scope that was made by hand, with sentry.NewScope, rather than cloned from the current hub's.
+// It keeps what this package stores in the scope from the processors that are added to the scope later and from those
+// of the client. Call it once, right after sentry.NewScope. Flags are recorded and sent without it just as well.
+func PrepareScope(scope *sentry.Scope) {
+	if scope != nil {
+		scope.AddEventProcessor(process)
+	}
+}

@@ -4,10 +4,12 @@ go 1.26.0
 
 require (
 	github.com/getsentry/sentry-go v0.50.0
+	github.com/google/go-cmp v0.7.0
 	github.com/launchdarkly/go-sdk-common/v3 v3.4.0
 	github.com/launchdarkly/go-server-sdk/v7 v7.14.6
 	github.com/open-feature/go-sdk v1.20.0
 	github.com/sentryflags/sentryflags-go v0.1.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (

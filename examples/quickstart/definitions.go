@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -71,14 +72,28 @@ func parseDefinitions(content []byte) (definitions, error) {
 		return nil, errors.New(`no flags: flagd's format has them under "flags"`)
 	}
 	for _, name := range file.Flags.names() {
+		if err := validateName(name); err != nil {
+			return nil, err
+		}
 		if err := file.Flags[name].validate(); err != nil {
 			return nil, fmt.Errorf("flag %s: %w", shorten(name), err)
 		}
-		if length := utf8.RuneCountInString(name); length == 0 || length > 200 {
-			return nil, fmt.Errorf("flag %s: its name has %d characters instead of 1 to 200", shorten(name), length)
-		}
 	}
 	return file.Flags, nil
+}
+
+// validateName refuses names that neither an error nor a change can bear.
+func validateName(name string) error {
+	switch length := utf8.RuneCountInString(name); {
+	case strings.TrimSpace(name) == "":
+		return errors.New("a flag without a name")
+	case length > 200:
+		return fmt.Errorf("flag %s: its name has more than 200 characters", shorten(name))
+	case strings.ContainsRune(name, 0):
+		return fmt.Errorf("flag %s: its name has a character U+0000", shorten(name))
+	default:
+		return nil
+	}
 }
 
 // atLine adds to a JSON error the line it is about.
@@ -167,4 +182,39 @@ func (d definition) resolve(user map[string]any) (value any, variant string, ok 
 	}
 	value, ok = d.Variants[variant]
 	return value, variant, ok
+}
+
+// boolean returns what the application gets for a boolean flag: the value, or
+// its own default, false.
+func (d definitions) boolean(name string, visitor user) bool {
+	value, _, _ := d[name].resolve(visitor.attributes())
+	on, _ := value.(bool)
+	return on
+}
+
+// booleans returns what the application gets for every boolean flag.
+func (d definitions) booleans(visitor user) map[string]bool {
+	values := map[string]bool{}
+	for name, flag := range d {
+		if flag.kind() == kindBoolean {
+			values[name] = d.boolean(name, visitor)
+		}
+	}
+	return values
+}
+
+// maxFlags is how many flags Sentry wants to see on an error: the newest 100.
+const maxFlags = 100
+
+// recorded returns the flags that an error of the visitor should carry, worked
+// out without OpenFeature and flagtrack: every boolean flag in the order of
+// evaluation.
+func (d definitions) recorded(visitor user) []recordedFlag {
+	var flags []recordedFlag
+	for _, name := range d.names() {
+		if d[name].kind() == kindBoolean {
+			flags = append(flags, recordedFlag{Flag: name, Result: d.boolean(name, visitor)})
+		}
+	}
+	return flags[max(0, len(flags)-maxFlags):]
 }

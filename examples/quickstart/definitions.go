@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -33,26 +32,15 @@ const (
 	stateDisabled = "DISABLED"
 )
 
-// maxDefinitions bounds a definition file, in bytes.
-const maxDefinitions = 16 << 20
-
 // loadDefinitions reads a definition file, or the one that is shipped with the
 // program if path is empty.
 func loadDefinitions(path string) (definitions, error) {
 	if path == "" {
 		return parseDefinitions(shippedDefinitions)
 	}
-	file, err := os.Open(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxDefinitions+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxDefinitions {
-		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxDefinitions>>20)
 	}
 	flags, err := parseDefinitions(content)
 	if err != nil {

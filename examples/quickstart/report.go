@@ -59,7 +59,7 @@ func (r reporter) table(flags []recordedFlag, suspect string) {
 		}
 		fmt.Fprintln(table, "    "+strings.Join(cells, "\t"))
 	}
-	table.Flush()
+	_ = table.Flush() // a terminal that takes no more text has nobody left to tell
 }
 
 // accepted prints an edit that Sentry has stored.

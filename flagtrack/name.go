@@ -1,0 +1,65 @@
+package flagtrack
+
+import (
+	"hash/fnv"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxName is the longest flag name that Sentry's ingestion keeps, in characters.
+const maxName = 200
+
+// hashLen is the length of what cleanName appends to a name that it had to change: a dash and 32 bits in hex.
+const hashLen = 1 + 8
+
+// legalByte reports whether Sentry's ingestion allows c in a flag name. One other byte and it deletes the whole name.
+func legalByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return c == '_' || c == '.' || c == ':' || c == '-'
+}
+
+// legalName reports whether Sentry shows name as it is.
+func legalName(name string) bool {
+	if name == "" || len(name) > maxName {
+		return false
+	}
+	for i := range len(name) {
+		if !legalByte(name[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// cleanName returns the name under which Sentry shows a flag: name itself where it is legal, otherwise name with an
+// underscore for each character that is not, cut to fit, and a hash of the original behind it. The hash keeps apart
+// what would look the same otherwise ("my flag" and "my/flag") and is the same in every process. The empty name stays
+// empty: there is nothing to show.
+func cleanName(name string) string {
+	if name == "" || legalName(name) {
+		return name
+	}
+	out := make([]byte, 0, maxName)
+	for i := 0; i < len(name) && len(out) < maxName-hashLen; {
+		_, size := utf8.DecodeRuneInString(name[i:])
+		if size == 1 && legalByte(name[i]) {
+			out = append(out, name[i])
+		} else {
+			out = append(out, '_')
+		}
+		i += size
+	}
+	return string(appendHash(out, name))
+}
+
+// appendHash appends a dash and the hash of s in eight hex digits.
+func appendHash(out []byte, s string) []byte {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s))
+	sum := uint64(h.Sum32()) | 1<<32 // the extra bit keeps leading zeros
+	out = append(out, '-')
+	return append(out, strconv.FormatUint(sum, 16)[1:]...)
+}

@@ -1,0 +1,124 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// maxAnswer bounds what is read of an answer: room for the errors of some
+	// thousand changes.
+	maxAnswer = 1 << 20
+	// maxDetail bounds, in code points, what an error shows of an answer.
+	maxDetail = 200
+)
+
+// judge says what an answer means. Nil is the only success: a status of 2xx
+// with an empty body. (Sentry answers 200, its API page says 201.)
+func judge(response *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	status := response.StatusCode
+	if status/100 == 2 {
+		if err != nil {
+			return noAnswer(status, err)
+		}
+		return judgeSuccess(response, body)
+	}
+	answer := &AnswerError{Status: status, kind: kindOf(status), Detail: detailOf(response, body)}
+	if status == http.StatusTooManyRequests || status >= 500 {
+		answer.RetryAfter = retryAfter(response.Header, time.Now())
+	}
+	return answer
+}
+
+func judgeSuccess(response *http.Response, body []byte) error {
+	if len(bytes.TrimSpace(body)) == 0 && len(body) <= maxAnswer {
+		return nil
+	}
+	if len(body) <= maxAnswer {
+		if rejection := parseRejection(body); rejection != nil {
+			return rejection
+		}
+	}
+	return &AnswerError{Status: response.StatusCode, kind: ErrUnexpectedAnswer, Detail: detailOf(response, body)}
+}
+
+func kindOf(status int) error {
+	switch {
+	case status/100 == 3:
+		return ErrRedirected
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return ErrUnauthorized
+	case status == http.StatusNotFound:
+		return ErrNotFound
+	case status == http.StatusMethodNotAllowed, status == http.StatusUnsupportedMediaType:
+		return ErrMisdirected
+	case status == http.StatusBadRequest, status == http.StatusRequestEntityTooLarge, status == http.StatusUnprocessableEntity:
+		return ErrRefused
+	case status == http.StatusTooManyRequests:
+		return ErrRateLimited
+	case status == http.StatusRequestTimeout, status >= 500:
+		return ErrAmbiguous
+	default:
+		return ErrUnexpectedAnswer
+	}
+}
+
+// noAnswer is the error for a request whose answer did not arrive, or not to
+// its end.
+func noAnswer(status int, cause error) error {
+	// A url.Error prints the whole URL, and says nothing more.
+	if wrapped, ok := errors.AsType[*url.Error](cause); ok {
+		cause = wrapped.Err
+	}
+	// The transport quotes a proxy's address, password included, if it cannot
+	// be parsed.
+	if text := cause.Error(); clean(text, len(text)) != text {
+		cause = errors.New(clean(text, maxDetail))
+	}
+	return &AnswerError{Status: status, kind: ErrAmbiguous, cause: cause}
+}
+
+// detailOf returns what an answer says, if it says it as Sentry does; of
+// anything else only its kind and size, since a proxy may echo the request.
+func detailOf(response *http.Response, body []byte) string {
+	if response.StatusCode/100 == 3 {
+		return redirectTarget(response)
+	}
+	if len(body) == 0 {
+		return ""
+	}
+	var object struct {
+		Detail string `json:"detail"`
+	}
+	var text string
+	switch {
+	case len(body) > maxAnswer:
+		return fmt.Sprintf("a body of more than %d bytes", maxAnswer)
+	case json.Unmarshal(body, &object) == nil && object.Detail != "":
+		return clean(object.Detail, maxDetail)
+	case json.Unmarshal(body, &text) == nil && text != "":
+		return clean(text, maxDetail)
+	}
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil {
+		kind = "unnamed content"
+	}
+	return fmt.Sprintf("the answer is %s of %d bytes", clean(kind, 40), len(body))
+}
+
+// redirectTarget names only the host: a login page's URL carries tokens.
+func redirectTarget(response *http.Response) string {
+	location, err := response.Location()
+	if err != nil || location.Host == "" {
+		return ""
+	}
+	return "to " + clean(location.Scheme+"://"+location.Host, maxDetail)
+}

@@ -1,0 +1,182 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+)
+
+// userAgent names us in Sentry's request logs.
+const userAgent = "sentryflags-go/0.1.0"
+
+// Client posts changes to Sentry, each call as one signed request, and says
+// what the answer means. It does not retry: the emitter does. It is safe for
+// concurrent use.
+type Client struct {
+	endpoint  *url.URL
+	secrets   []signing.Secret
+	current   atomic.Int32 // the index of the secret that worked last
+	maxFlag   int
+	timeout   time.Duration
+	http      http.Client
+	onWarning func(Warning)
+}
+
+// NewClient checks the configuration and makes a client; it sends nothing. Its
+// errors wrap [ErrInvalidConfig] and name the field.
+func NewClient(config Config) (*Client, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	endpoint, err := config.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		endpoint:  endpoint,
+		secrets:   append([]signing.Secret(nil), config.Secrets...),
+		maxFlag:   config.MaxFlag,
+		timeout:   config.Timeout,
+		http:      *config.HTTPClient,
+		onWarning: config.OnWarning,
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c, nil
+}
+
+// Send posts the changes to Sentry in one request and returns nil when Sentry
+// has stored them all. Without changes it does nothing.
+//
+// Before anything is sent each change is checked: a [*ChangeError] names the
+// first that Sentry would refuse, or whose ChangeID another one in the call has
+// already, for Sentry would drop it silently. After that:
+//
+//   - a [*RejectionError] is Sentry's own refusal, of all the changes because
+//     of some;
+//   - an [*AnswerError] is any other answer, or none; the sentinel that it wraps
+//     says what to do;
+//   - a context that had ended before the request is returned as its own error,
+//     wrapped; one that ends during it makes the outcome [ErrAmbiguous].
+//
+// Sentry recognises no repeat: a change that is sent again after an ambiguous
+// answer may appear twice in its log.
+func (c *Client) Send(ctx context.Context, changes ...Change) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	encoded, err := c.encodeAll(changes, time.Now())
+	if err != nil {
+		return err
+	}
+	return c.post(ctx, joinBody(nil, encoded...))
+}
+
+// Check proves that the URL and the secret are right, by a signed request that
+// carries no change and writes nothing. It fails as [Client.Send] does.
+func (c *Client) Check(ctx context.Context) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	return c.post(ctx, joinBody(nil))
+}
+
+func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
+	taken := make(map[int64]int, len(changes))
+	for i, change := range changes {
+		if change.ChangeID == 0 {
+			continue
+		}
+		if first, repeated := taken[change.ChangeID]; repeated {
+			return nil, &ChangeError{
+				Index: i, Field: "ChangeID",
+				Reason: fmt.Sprintf("is that of change %d as well; Sentry would silently drop the second in a request", first),
+			}
+		}
+		taken[change.ChangeID] = i
+	}
+	encoded := make([][]byte, len(changes))
+	for i, change := range changes {
+		one, sent, err := c.encodeUnique(change, now, taken)
+		if invalid, ok := errors.AsType[*ChangeError](err); ok {
+			invalid.Index = i
+		}
+		if err != nil {
+			return nil, err
+		}
+		taken[sent.ChangeID] = i
+		encoded[i] = one
+	}
+	return encoded, nil
+}
+
+// encodeUnique encodes a change; an identifier that is made up for it is none
+// of those taken.
+func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
+	if change.ChangeID == 0 {
+		change.ChangeID = newChangeID()
+		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
+			change.ChangeID = newChangeID()
+		}
+	}
+	return c.encode(change, now)
+}
+
+// post signs body and sends it, with the next secret if Sentry does not know
+// the first.
+func (c *Client) post(ctx context.Context, body []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("webhook: nothing was sent: %w", context.Cause(ctx))
+	}
+	first := int(c.current.Load())
+	var refused error
+	for n := range c.secrets {
+		i := (first + n) % len(c.secrets)
+		err := c.postSigned(ctx, c.secrets[i], body)
+		answer, _ := errors.AsType[*AnswerError](err)
+		if answer == nil || answer.Status != http.StatusUnauthorized {
+			if err == nil || errors.Is(err, ErrRejected) {
+				c.current.Store(int32(i)) // Sentry accepted the signature
+			}
+			return err
+		}
+		refused = err
+	}
+	return refused
+}
+
+// postSigned makes one request: the bytes signed are the bytes sent.
+func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []byte) error {
+	signature, err := signing.Sign(secret, body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint.String(), bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("webhook: make a request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept-Encoding", "identity") // also keeps the transport from asking for gzip
+	request.Header.Set("User-Agent", userAgent)
+	request.Header.Set(signing.Header, signature)
+
+	response, err := c.http.Do(request)
+	if err != nil {
+		return noAnswer(0, err)
+	}
+	defer response.Body.Close()
+	return judge(response)
+}

@@ -1,0 +1,184 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The causes of a failure, for errors.Is. What to do is in each comment; an
+// [AnswerError] or a [RejectionError] wraps them with the details.
+var (
+	// ErrInvalidConfig means that a Config cannot work. The error names the
+	// field and the rule.
+	ErrInvalidConfig = errors.New("webhook: the configuration is not usable")
+
+	// ErrInvalidChange means that Sentry would refuse a change, found before
+	// anything was sent; a [*ChangeError] says which and why. Correct it:
+	// trying again is of no use.
+	ErrInvalidChange = errors.New("webhook: invalid change")
+
+	// ErrRejected means that Sentry answered 200 and stored nothing, because it
+	// found a change invalid; a [*RejectionError] says which. Send the others
+	// again without it.
+	ErrRejected = errors.New("webhook: Sentry rejected the request and stored none of its changes")
+
+	// ErrUnexpectedAnswer means an answer that Sentry's endpoint does not give:
+	// a page of a proxy under status 200, say. It proves neither that the
+	// changes were stored nor that they were not. Try again, and look at what
+	// stands between here and Sentry.
+	ErrUnexpectedAnswer = errors.New("webhook: unexpected answer; check what stands between here and Sentry")
+
+	// ErrUnauthorized means status 401 or 403: the secret is wrong, none is
+	// saved in Sentry, or the organisation is unknown; Sentry does not say
+	// which. Nothing was stored. Correct the configuration and try again.
+	ErrUnauthorized = errors.New("webhook: not authorized; check the signing secret and the organisation")
+
+	// ErrNotFound means status 404: the URL's organisation or provider is
+	// unknown, or the server is too old for change tracking. Nothing was
+	// stored. Correct the URL and try again.
+	ErrNotFound = errors.New("webhook: not found; check the URL's organisation and that the server has change tracking")
+
+	// ErrMisdirected means status 405 or 415: what answered does not take
+	// signed JSON, so it is not Sentry's endpoint. Correct the URL, or the proxy
+	// that changes the request, and try again.
+	ErrMisdirected = errors.New("webhook: the URL does not take signed JSON; check that it is Sentry's endpoint and that no proxy changes the request")
+
+	// ErrRedirected means a status of 3xx. It was not followed: a redirected
+	// POST loses its body. Correct the URL and try again.
+	ErrRedirected = errors.New("webhook: redirected, and not followed; set the URL that answers itself")
+
+	// ErrRefused means status 400, 413 or 422: the request as a whole was
+	// refused for its syntax or its size. Nothing was stored. Send fewer
+	// changes at a time.
+	ErrRefused = errors.New("webhook: the request was refused for its size or syntax; send fewer changes at a time")
+
+	// ErrRateLimited means status 429. Nothing was stored. Try again after
+	// [AnswerError.RetryAfter].
+	ErrRateLimited = errors.New("webhook: rate limited; wait before the next try")
+
+	// ErrAmbiguous means that nobody knows whether the changes were stored:
+	// status 408 or 5xx, a time-out, a broken connection. Try again; in the
+	// worst case Sentry's log shows a change twice.
+	ErrAmbiguous = errors.New("webhook: no clear answer, the changes may or may not have been stored; try again")
+
+	errNilContext = errors.New("webhook: the context is nil; pass context.Background() if there is none")
+)
+
+// ChangeError is a change that Sentry would refuse. It wraps [ErrInvalidChange].
+type ChangeError struct {
+	// Index is the change's position among those passed to the call.
+	Index int
+	// Field is the name of the [Change] field, as "Flag" or "CreatedBy.ID".
+	Field string
+	// Reason is the rule that it breaks.
+	Reason string
+}
+
+// Error names the change by its position, the field and the rule, not the
+// value.
+func (e *ChangeError) Error() string {
+	return fmt.Sprintf("%v %d: %s %s", ErrInvalidChange, e.Index, e.Field, e.Reason)
+}
+
+// Unwrap returns [ErrInvalidChange].
+func (e *ChangeError) Unwrap() error { return ErrInvalidChange }
+
+// AnswerError is an answer that is neither success nor a rejection, or the lack
+// of one.
+type AnswerError struct {
+	// Status is the HTTP status, 0 when no answer came.
+	Status int
+	// RetryAfter is how long the server asks to wait before the next try, at
+	// most an hour; 0 when it does not say. It comes from
+	// X-Sentry-Rate-Limit-Reset or Retry-After.
+	RetryAfter time.Duration
+	// Detail is what the answer says, in Sentry's words or in ours; at most 200
+	// characters, empty when there is nothing to say.
+	Detail string
+
+	kind  error // one of the sentinels
+	cause error // of a missing answer
+}
+
+// Error says what happened and what to do.
+func (e *AnswerError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.kind.Error())
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (status %d)", e.Status)
+	}
+	if e.Detail != "" {
+		b.WriteString(": " + e.Detail)
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, "; try again in %v", e.RetryAfter)
+	}
+	if e.cause != nil {
+		b.WriteString(": " + e.cause.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the sentinel and, when no answer came, what kept it away.
+func (e *AnswerError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.kind}
+	}
+	return []error{e.kind, e.cause}
+}
+
+// Fields are Sentry's objections by the wire name of the field, as "flag" or
+// "created_by.id". What is said of an object as a whole stands under
+// "non_field_errors".
+type Fields map[string][]string
+
+// String returns the objections on one line, ordered by field.
+func (f Fields) String() string {
+	parts := make([]string, 0, len(f))
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		parts = append(parts, name+": "+strings.Join(f[name], " "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// RejectionError is Sentry's refusal of a request under status 200: one change
+// that breaks a rule makes it store none. It wraps [ErrRejected].
+type RejectionError struct {
+	// Changes holds what Sentry says of each refused change, by its position
+	// in the request. The other changes were in order.
+	Changes map[int]Fields
+	// Request holds what Sentry says of the request as a whole, as "data" or
+	// "meta.version".
+	Request Fields
+}
+
+// shownChanges is how many refused changes an error text names.
+const shownChanges = 5
+
+// Error names the refused changes, the first five of them in full.
+func (e *RejectionError) Error() string {
+	var b strings.Builder
+	b.WriteString(ErrRejected.Error())
+	if len(e.Request) > 0 {
+		b.WriteString(": " + e.Request.String())
+	}
+	for n, i := range slices.Sorted(maps.Keys(e.Changes)) {
+		if n == shownChanges {
+			fmt.Fprintf(&b, "; and %d more", len(e.Changes)-n)
+			break
+		}
+		separator := ";"
+		if n == 0 {
+			separator = ":"
+		}
+		fmt.Fprintf(&b, "%s change %d: %s", separator, i, e.Changes[i])
+	}
+	return b.String()
+}
+
+// Unwrap returns [ErrRejected].
+func (e *RejectionError) Unwrap() error { return ErrRejected }

@@ -1,0 +1,138 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+)
+
+const (
+	nonFieldErrors = "non_field_errors"
+	// maxText bounds, in code points, each of Sentry's messages that is kept.
+	maxText = 300
+	// maxNesting is how deep Sentry nests errors: data, position, created_by, id.
+	maxNesting = 4
+)
+
+// parseRejection reads the body of a 200 as the errors of Sentry's serializers,
+// and returns nil if it is anything else.
+//
+// The errors of the changes come in two shapes: a list with {} in the place of
+// each good change (Django REST framework up to 3.17), or an object keyed by
+// position (from 3.18).
+func parseRejection(body []byte) *RejectionError {
+	var top map[string]json.RawMessage
+	if json.Unmarshal(body, &top) != nil || len(top) == 0 {
+		return nil
+	}
+	rejection := &RejectionError{Changes: map[int]Fields{}, Request: Fields{}}
+	for key, value := range top {
+		ok := false
+		switch key {
+		case "data":
+			ok = rejection.readData(value)
+		case "meta", nonFieldErrors:
+			ok = collect(rejection.Request, key, value, maxNesting)
+		}
+		if !ok {
+			return nil
+		}
+	}
+	if len(rejection.Changes) == 0 && len(rejection.Request) == 0 {
+		return nil
+	}
+	return rejection
+}
+
+// readData reads the errors of the list of changes.
+func (e *RejectionError) readData(value json.RawMessage) bool {
+	var list []json.RawMessage
+	if json.Unmarshal(value, &list) == nil {
+		if texts(value) != nil {
+			return collect(e.Request, "data", value, maxNesting)
+		}
+		for i, item := range list {
+			if !e.readChange(i, item) {
+				return false
+			}
+		}
+		return true
+	}
+	var keyed map[string]json.RawMessage
+	if json.Unmarshal(value, &keyed) != nil {
+		return false
+	}
+	for key, item := range keyed {
+		i, err := strconv.Atoi(key)
+		ok := false
+		if err == nil && i >= 0 && strconv.Itoa(i) == key {
+			ok = e.readChange(i, item)
+		} else {
+			ok = collect(e.Request, "data."+key, item, maxNesting)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// readChange reads the errors of one change; none, an empty object, means that
+// the change was in order.
+func (e *RejectionError) readChange(i int, item json.RawMessage) bool {
+	fields := Fields{}
+	if texts(item) != nil {
+		fields[nonFieldErrors] = texts(item)
+	} else if !collect(fields, "", item, maxNesting) {
+		return false
+	}
+	if len(fields) > 0 {
+		e.Changes[i] = fields
+	}
+	return true
+}
+
+// collect adds to fields what value, a list of messages or an object of them,
+// says of the field called name, and reports whether it is one of the two.
+func collect(fields Fields, name string, value json.RawMessage, depth int) bool {
+	if messages := texts(value); messages != nil {
+		fields[name] = append(fields[name], messages...)
+		return true
+	}
+	var object map[string]json.RawMessage
+	if depth == 0 || !isObject(value) || json.Unmarshal(value, &object) != nil {
+		return false
+	}
+	for key, inner := range object {
+		key = clean(key, maxDetail)
+		if name != "" {
+			key = name + "." + key
+		}
+		if !collect(fields, key, inner, depth-1) {
+			return false
+		}
+	}
+	return true
+}
+
+// texts returns the messages if value is a list of at least one of them and of
+// nothing else, and otherwise nil.
+func texts(value json.RawMessage) []string {
+	var list []*string
+	if isObject(value) || json.Unmarshal(value, &list) != nil {
+		return nil
+	}
+	var messages []string
+	for _, s := range list {
+		if s == nil {
+			return nil
+		}
+		messages = append(messages, clean(*s, maxText))
+	}
+	return messages
+}
+
+// isObject tells an object from null, which decodes into a map as well.
+func isObject(value json.RawMessage) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(value), []byte("{"))
+}

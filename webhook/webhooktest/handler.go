@@ -180,6 +180,7 @@ func (h *Handler) store(request *Request, entries []entry) {
 		h.records = append(h.records, Record{
 			ID:       int64(len(h.records) + 1),
 			Change:   e.change,
+			ChangeID: e.changeID,
 			StoredAt: h.config.Now(),
 			Request:  request.Number,
 		})

@@ -23,12 +23,12 @@ func (h *Handler) judge(r *http.Request, body []byte) (answer, []entry) {
 	switch {
 	case r.Method == http.MethodOptions:
 		return stored.with("Allow", hookMethods), nil
-	case h.config.NotEnabled:
-		return notEnabled, nil
-	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
-		return noResource, nil
 	case r.Method != http.MethodPost:
 		return notAllowed(r.Method, hookMethods), nil
+	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
+		return noResource, nil
+	case h.config.NotEnabled:
+		return notEnabled, nil
 	case provider != "generic":
 		return noResource, nil
 	case !h.isOrganization(organization) || !h.isSigned(r, body):

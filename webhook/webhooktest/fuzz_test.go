@@ -59,3 +59,32 @@ func judge(t *testing.T, body []byte, shape webhooktest.ErrorShape) *httptest.Re
 	}
 	return w
 }
+
+// FuzzLog asks for the log with any query: the answer is a page with its links,
+// or a refusal with its reason.
+func FuzzLog(f *testing.F) {
+	for _, query := range []string{
+		"", "flag=hello&provider=generic&sort=-created_at&per_page=1&cursor=1:0:0", "cursor=1073741823:1073741823:1",
+		"start=2024-12-12&end=1e9", "statsPeriod=4294967295w", "start=-1e11&end=0001-01-01T00:00", "per_page=-1&sort=-",
+	} {
+		f.Add(query)
+	}
+	h := webhooktest.NewHandler(webhooktest.Config{})
+	r := httptest.NewRequest(http.MethodPost, h.Path(), strings.NewReader(hello))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(signing.Header, sign(f, h.Secret(), hello))
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	f.Fuzz(func(t *testing.T, query string) {
+		r := httptest.NewRequest(http.MethodGet, h.LogsPath(), nil)
+		r.URL.RawQuery = query
+		r.Header.Set("Authorization", "Bearer "+h.Token())
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 && w.Code != 400 && w.Code != 500 || !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%q: %d %s", query, w.Code, w.Body)
+		}
+		if link := w.Header().Get("Link"); (w.Code == 200) != strings.Contains(link, `rel="next"`) {
+			t.Fatalf("%q: %d with the link %q", query, w.Code, link)
+		}
+	})
+}

@@ -144,6 +144,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // receive notes the request and takes the fault that is meant for it.
 func (h *Handler) receive(r *http.Request, body []byte) (*Request, Fault) {
+	now := h.config.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	fault := h.persistent
@@ -151,12 +152,13 @@ func (h *Handler) receive(r *http.Request, body []byte) (*Request, Fault) {
 		fault, h.queue = h.queue[0], h.queue[1:]
 	}
 	request := &Request{
-		Number: len(h.requests) + 1,
-		Method: r.Method,
-		URI:    r.RequestURI,
-		Header: r.Header.Clone(),
-		Body:   body,
-		Fault:  fault,
+		Number:     len(h.requests) + 1,
+		ReceivedAt: now,
+		Method:     r.Method,
+		URI:        r.RequestURI,
+		Header:     r.Header.Clone(),
+		Body:       body,
+		Fault:      fault,
 	}
 	h.requests = append(h.requests, request)
 	h.broadcast()
@@ -168,6 +170,7 @@ func (h *Handler) store(request *Request, entries []entry) {
 	if len(entries) == 0 {
 		return
 	}
+	now := h.config.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seen := make(map[string]bool, len(entries))
@@ -181,7 +184,7 @@ func (h *Handler) store(request *Request, entries []entry) {
 			ID:       int64(len(h.records) + 1),
 			Change:   e.change,
 			ChangeID: e.changeID,
-			StoredAt: h.config.Now(),
+			StoredAt: now,
 			Request:  request.Number,
 		})
 		request.Stored++

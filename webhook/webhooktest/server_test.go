@@ -164,6 +164,9 @@ func TestBubble(t *testing.T) {
 		if at := s.Records()[0].StoredAt; !at.Equal(start.Add(time.Hour)) {
 			t.Errorf("stored at %v", at)
 		}
+		if requests := s.Requests(); !requests[0].ReceivedAt.Equal(start) || !requests[1].ReceivedAt.Equal(start.Add(time.Hour)) {
+			t.Errorf("received at %v and %v", requests[0].ReceivedAt, requests[1].ReceivedAt)
+		}
 	})
 }
 

@@ -216,6 +216,21 @@ func TestCloseEndsFaults(t *testing.T) {
 	}
 }
 
+// A body that was not read to its end keeps the server from seeing the sender
+// go.
+func TestCloseEndsAHoldOverTheLimit(t *testing.T) {
+	s := newServer(t, webhooktest.Config{MaxBody: 10})
+	s.Fail(webhooktest.Hold(nil))
+	go func() {
+		_, _ = s.WaitReceived(context.WithoutCancel(t.Context()), 1)
+		s.Close()
+	}()
+	if _, _, err := send(s, signed(t, s, hello)); err == nil {
+		t.Error("there was an answer")
+	}
+	s.Close()
+}
+
 func TestFaultOrder(t *testing.T) {
 	s := newServer(t, webhooktest.Config{})
 	s.FailAlways(webhooktest.Status(503))

@@ -19,7 +19,6 @@ import (
 // use.
 type Handler struct {
 	config Config
-	closed chan struct{} // ends what is held when the server closes
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced at every change of what follows
@@ -41,7 +40,6 @@ func NewHandler(config Config) *Handler {
 	}
 	return &Handler{
 		config:  config,
-		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
 		secret:  config.Secret,
 	}

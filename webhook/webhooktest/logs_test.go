@@ -15,8 +15,8 @@ import (
 
 var now = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// newLog has four rows: beta and alpha of 12 December, one without a flag name
-// that correlates a day before, and one of the future.
+// newLog has five rows: beta and alpha of 12 December, one of the day before,
+// one of the future, and one from beyond the 90 days that are shown unasked.
 func newLog(t *testing.T) *webhooktest.Server {
 	s := newServer(t, webhooktest.Config{Now: func() time.Time { return now }})
 	for _, row := range [][2]string{
@@ -24,6 +24,7 @@ func newLog(t *testing.T) *webhooktest.Server {
 		{"alpha", "2024-12-12T00:00:00Z"},
 		{"with space", "2024-12-11T12:00:00.5Z"},
 		{"later", "2025-01-01T00:00:00.000001Z"},
+		{"long ago", "2024-10-02T23:59:59.999999Z"}, // 90 days and a moment
 	} {
 		body := strings.Replace(flagged(row[0]), "2024-12-12T00:00:00+00:00", row[1], 1)
 		if status, answer := post(t, s, body); status != 200 || answer != "" {
@@ -96,13 +97,14 @@ func TestLogQueries(t *testing.T) {
 		"provider=unleash":            "",
 		"provider=x&provider=generic": "with space|beta|alpha",
 		"statsPeriod=90d":             "with space|beta|alpha",
+		"statsPeriod=91d":             "long ago|with space|beta|alpha",
 		"statsPeriod=3w":              "with space|beta|alpha",
 		"statsPeriod=20d":             "beta|alpha",
 		"statsPeriod=1h":              "",
 		"start=2024-12-12T00:00:00&end=2024-12-13T00:00:00": "beta|alpha",
 		"start=2024-12-11&end=2024-12-12":                   "with space",
 		"start=1733875200&end=1733961600.5":                 "with space|beta|alpha",
-		"start=2024-01-01&end=2026-01-01":                   "with space|beta|alpha|later",
+		"start=2024-01-01&end=2026-01-01":                   "long ago|with space|beta|alpha|later",
 		"per_page=2":                                        "with space|beta",
 		"per_page=2&cursor=2:1:0":                           "alpha",
 		"per_page=2&cursor=2:2:0":                           "",

@@ -57,8 +57,6 @@ func (h *Handler) hold(r *http.Request, request *Request, release <-chan struct{
 	case <-release:
 	case <-r.Context().Done():
 		h.abort(request, 0, nil)
-	case <-h.closed:
-		h.abort(request, 0, nil)
 	}
 }
 
@@ -80,19 +78,10 @@ func (h *Handler) endless(w http.ResponseWriter, r *http.Request, request *Reque
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
 	chunk := bytes.Repeat([]byte(" "), 4096)
-	for r.Context().Err() == nil && !h.isClosed() {
+	for r.Context().Err() == nil {
 		if _, err := w.Write(chunk); err != nil {
 			break
 		}
 	}
 	h.abort(request, http.StatusOK, nil)
-}
-
-func (h *Handler) isClosed() bool {
-	select {
-	case <-h.closed:
-		return true
-	default:
-		return false
-	}
 }

@@ -1,6 +1,7 @@
 package webhooktest
 
 import (
+	"context"
 	"io"
 	"log"
 	"net"
@@ -18,6 +19,7 @@ type Server struct {
 	running   sync.WaitGroup // the requests; closing guards it against Close
 	closing   sync.Mutex
 	isClosed  bool
+	cancel    context.CancelFunc // ends what is held
 }
 
 // NewServer starts a stand-in. It panics if it cannot listen or the config is
@@ -30,6 +32,9 @@ func NewServer(config Config) *Server {
 	} else {
 		s.listener = listenLoopback()
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.http.Handler = http.HandlerFunc(s.serve)
 	s.http.ErrorLog = log.New(io.Discard, "", 0)
 	s.serving.Go(func() { _ = s.http.Serve(s.listener) })
@@ -85,7 +90,7 @@ func (s *Server) Close() {
 	s.closing.Lock()
 	if !s.isClosed {
 		s.isClosed = true
-		close(s.closed)
+		s.cancel()
 	}
 	s.closing.Unlock()
 	_ = s.http.Close()

@@ -65,7 +65,7 @@ func judge(t *testing.T, body []byte, shape webhooktest.ErrorShape) *httptest.Re
 func FuzzLog(f *testing.F) {
 	for _, query := range []string{
 		"", "flag=hello&provider=generic&sort=-created_at&per_page=1&cursor=1:0:0", "cursor=1073741823:1073741823:1",
-		"start=2024-12-12&end=1e9", "statsPeriod=4294967295w", "start=-1e11&end=0001-01-01T00:00", "per_page=-1&sort=-",
+		"start=2024-12-12&end=1e9", "statsPeriod=4294967295w", "start=-1e11&end=0001-01-01T00:00", "per_page=-1&sort=-", "start=\xf4&end=0",
 	} {
 		f.Add(query)
 	}

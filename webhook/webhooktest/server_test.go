@@ -2,6 +2,7 @@ package webhooktest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
@@ -94,6 +96,23 @@ func TestHandlerInAServerOfOnesOwn(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != 200 || len(h.Changes()) != 1 {
 		t.Error(response.Status, h.Changes())
+	}
+}
+
+// What an answer quotes need not be UTF-8.
+func TestAnswersAreUTF8(t *testing.T) {
+	s := newServer(t, webhooktest.Config{})
+	for name, value := range map[string]string{"Content-Type": "text/\xff", "Origin": "\xff"} {
+		r := signed(t, s, hello)
+		r.Header.Set(name, value)
+		if _, answer, err := send(s, r); err != nil || !json.Valid([]byte(answer)) || !utf8.ValidString(answer) {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+	}
+	r := signed(t, s, hello)
+	r.URL.Path = s.Path() + "\xff"
+	if response, answer, err := send(s, r); err != nil || response.StatusCode != 404 || !utf8.ValidString(answer) {
+		t.Errorf("%v %q, %v", response, answer, err)
 	}
 }
 

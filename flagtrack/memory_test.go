@@ -278,19 +278,23 @@ func TestRecordDuringSweep(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	var stop atomic.Bool
+	var sweeps atomic.Int64
 	wg.Go(func() {
-		for !stop.Load() {
+		for ; !stop.Load(); sweeps.Add(1) {
 			_, mark := stamps.next()
 			setAndSweep(hub.Scope(), Default().limits.names.get("sweeper").key, mark, due)
 		}
 	})
 	names := flagNames(30)
 	hot := Default().limits.names.get("hot").key
-	for range 5000 {
+	for range 500 {
 		for _, name := range names {
 			AddFeatureFlag(ctx, name, true)
 		}
 		AddFeatureFlag(ctx, "hot", true)
+		for under := sweeps.Load(); sweeps.Load() == under; { // until the sweep that may be under way is over
+			runtime.Gosched()
+		}
 		if _, ok := copyTags(hub.Scope())[hot]; !ok {
 			t.Error("the flag that was recorded last is lost")
 			break

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -89,6 +90,17 @@ func (c *Client) Check(ctx context.Context) error {
 		return errNilContext
 	}
 	return c.post(ctx, joinBody(nil))
+}
+
+// Format implements fmt.Formatter: every verb prints where the client sends to
+// and nothing else, since the state of an HTTP client holds much that is
+// private, and changes while it is read.
+func (c *Client) Format(f fmt.State, _ rune) {
+	if c == nil {
+		_, _ = io.WriteString(f, "webhook.Client(nil)")
+		return
+	}
+	fmt.Fprintf(f, "webhook.Client(%s)", c.endpoint)
 }
 
 func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {

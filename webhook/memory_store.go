@@ -28,10 +28,10 @@ func (c MemoryStoreConfig) withDefaults() MemoryStoreConfig {
 
 func (c MemoryStoreConfig) validate() error {
 	if c.Capacity < 0 {
-		return fmt.Errorf("webhook: MemoryStoreConfig.Capacity is %d; it cannot be negative", c.Capacity)
+		return invalidConfig("Capacity must not be negative")
 	}
 	if c.DedupeWindow < 0 {
-		return fmt.Errorf("webhook: MemoryStoreConfig.DedupeWindow is %v; it cannot be negative", c.DedupeWindow)
+		return invalidConfig("DedupeWindow must not be negative")
 	}
 	return nil
 }
@@ -53,8 +53,8 @@ type MemoryStore struct {
 
 var _ Store = (*MemoryStore)(nil)
 
-// NewMemoryStore makes an empty store. It fails if a field of config is
-// negative.
+// NewMemoryStore makes an empty store. It fails with [ErrInvalidConfig] if a
+// field of config is negative.
 func NewMemoryStore(config MemoryStoreConfig) (*MemoryStore, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {

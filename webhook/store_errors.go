@@ -17,8 +17,6 @@ var (
 	// may be settled under the next turn, where what another taker settled in
 	// the meantime is passed over.
 	ErrTurnLost = errors.New("webhook: the turn on the queue was lost to another taker")
-
-	errNilContext = errors.New("webhook: the context is nil; use context.Background() if there is none to pass on")
 )
 
 // checkContext refuses a context that is missing or has ended.

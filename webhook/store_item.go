@@ -11,7 +11,7 @@ const (
 	// MaxItemID is the longest [Item.ID].
 	MaxItemID = 200
 	// MaxItemKey is the longest [Item.Key].
-	MaxItemKey = 1000
+	MaxItemKey = 1024
 	// MaxItemBody is the longest [Item.Body].
 	MaxItemBody = 1 << 20
 	// MaxReason is where [Outcome.Reason] is cut.

@@ -1,0 +1,130 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
+	"github.com/sentryflags/sentryflags-go/webhook/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// postgresEnv names the environment variable with the DSN of a PostgreSQL to
+// test on.
+const postgresEnv = "SENTRYFLAGS_TEST_POSTGRES"
+
+// database opens the database of an engine for a directory.
+func database(tb testing.TB, dialect sqlstore.Dialect, dir string) *sql.DB {
+	tb.Helper()
+	driver, dsn := "sqlite", sqlstore.SQLiteDSN(filepath.Join(dir, "store.db"))
+	if dialect == sqlstore.PostgreSQL {
+		driver, dsn = "pgx", postgresDSN(tb)
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return db
+}
+
+func postgresDSN(tb testing.TB) string {
+	tb.Helper()
+	dsn := os.Getenv(postgresEnv)
+	if dsn == "" {
+		tb.Skip(postgresEnv + " is not set")
+	}
+	return dsn
+}
+
+// prefixOf returns the table prefix for a directory.
+func prefixOf(dir string) string {
+	h := fnv.New64a()
+	h.Write([]byte(dir))
+	return fmt.Sprintf("t%016x_", h.Sum64())
+}
+
+// testStore opens a store of its own on a database of its own.
+type testStore struct {
+	*sqlstore.Store
+	db *sql.DB
+}
+
+func (s *testStore) Close() error {
+	if err := s.Store.Close(); err != nil {
+		return err
+	}
+	return s.db.Close()
+}
+
+func open(tb testing.TB, dialect sqlstore.Dialect, dir string, options ...sqlstore.Option) *testStore {
+	tb.Helper()
+	db := database(tb, dialect, dir)
+	if dialect == sqlstore.PostgreSQL {
+		options = append(options, sqlstore.WithTablePrefix(prefixOf(dir)))
+		dropAfter(tb, prefixOf(dir))
+	}
+	store, err := sqlstore.New(db, dialect, options...)
+	if err != nil {
+		db.Close()
+		tb.Fatal(err)
+	}
+	return &testStore{Store: store, db: db}
+}
+
+// dropAfter removes a test's tables when the test is over.
+func dropAfter(tb testing.TB, prefix string) {
+	if os.Getenv("STORETEST_CHILD_ROLE") != "" {
+		return // they are the parent's
+	}
+	tb.Cleanup(func() {
+		db, err := sql.Open("pgx", os.Getenv(postgresEnv))
+		if err != nil {
+			tb.Error(err)
+			return
+		}
+		defer db.Close()
+		for _, statement := range []string{
+			"DROP TABLE IF EXISTS " + prefix + "items, " + prefix + "turns, " + prefix + "schema",
+			"DROP SEQUENCE IF EXISTS " + prefix + "seq",
+		} {
+			if _, err := db.Exec(statement); err != nil {
+				tb.Error(err)
+			}
+		}
+	})
+}
+
+// onEach runs a test on every engine there is.
+func onEach(t *testing.T, test func(t *testing.T, dialect sqlstore.Dialect)) {
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL} {
+		t.Run(dialect.String(), func(t *testing.T) {
+			if dialect == sqlstore.PostgreSQL {
+				postgresDSN(t)
+			}
+			test(t, dialect)
+		})
+	}
+}
+
+func TestStore(t *testing.T) {
+	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
+		storetest.Run(t, storetest.Config{
+			Open: func(t testing.TB, options storetest.Options) webhook.Store {
+				return open(t, dialect, options.Dir, sqlstore.WithDedupeWindow(options.DedupeWindow))
+			},
+			Close:   func(store webhook.Store) error { return store.(*testStore).Close() },
+			Durable: true,
+			Shared:  true,
+		})
+	})
+}

@@ -1,0 +1,56 @@
+package webhooktest
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// An answer is what Sentry says. A nil body has no Content-Type either.
+type answer struct {
+	status      int
+	contentType string
+	body        []byte
+	header      http.Header // further fields, may be nil
+}
+
+func jsonAnswer(status int, body string) answer {
+	return answer{status: status, contentType: "application/json", body: []byte(body)}
+}
+
+// detailAnswer is how Django REST framework words an error.
+func detailAnswer(status int, detail string) answer {
+	return jsonAnswer(status, string(append(appendJSONString([]byte(`{"detail":`), detail), '}')))
+}
+
+var (
+	stored        = answer{status: http.StatusOK}
+	notAuthorized = jsonAnswer(http.StatusUnauthorized, `"Not authorized."`)
+	notEnabled    = jsonAnswer(http.StatusNotFound, `"Not enabled."`)
+	noResource    = detailAnswer(http.StatusNotFound, "The requested resource does not exist")
+	internalError = jsonAnswer(http.StatusInternalServerError, `{"detail":"Internal Error","errorId":"0123456789abcdef0123456789abcdef"}`)
+)
+
+// write sends the answer; a broken connection is the client's affair.
+func (a answer) write(w http.ResponseWriter) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	if a.contentType != "" {
+		w.Header().Set("Content-Type", a.contentType)
+	} else if len(a.body) == 0 {
+		w.Header()["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body)
+}
+
+func (a answer) with(name, value string) answer {
+	header := a.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set(name, value)
+	a.header = header
+	return a
+}

@@ -1,0 +1,216 @@
+package webhooktest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
+)
+
+// Handler is the stand-in as an http.Handler, to be mounted at the root of a
+// server of your own; [NewServer] runs one for you. It is safe for concurrent
+// use.
+type Handler struct {
+	config Config
+	closed chan struct{} // ends what is held when the server closes
+
+	mu         sync.Mutex
+	changed    chan struct{} // closed and replaced at every change of what follows
+	secret     signing.Secret
+	queue      []Fault
+	persistent Fault
+	requests   []*Request
+	records    []Record
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// NewHandler returns a stand-in. It panics if the config is impossible, as it
+// is meant for tests.
+func NewHandler(config Config) *Handler {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		panic(err)
+	}
+	return &Handler{
+		config:  config,
+		closed:  make(chan struct{}),
+		changed: make(chan struct{}),
+		secret:  config.Secret,
+	}
+}
+
+// Path is the endpoint's path, with the slash at its end that Sentry requires.
+func (h *Handler) Path() string {
+	return apiPath + h.config.Organization + hookSuffix
+}
+
+// LogsPath is the path that the log is read under.
+func (h *Handler) LogsPath() string {
+	return apiPath + h.config.Organization + logsSuffix
+}
+
+// Organization is the organisation's slug.
+func (h *Handler) Organization() string { return h.config.Organization }
+
+// Token is the one that the log is read with.
+func (h *Handler) Token() string { return h.config.Token }
+
+// Secret is the one that is saved now.
+func (h *Handler) Secret() signing.Secret {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.secret
+}
+
+// SetSecret saves a new secret in place of the old one, with no overlap, as
+// Sentry does. The zero value plays a Sentry without any: 401.
+func (h *Handler) SetSecret(secret signing.Secret) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.secret = secret
+}
+
+// Records returns what was stored, in that order.
+func (h *Handler) Records() []Record {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.records)
+}
+
+// Changes returns the changes of [Handler.Records].
+func (h *Handler) Changes() []webhook.Change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changes()
+}
+
+func (h *Handler) changes() []webhook.Change {
+	changes := make([]webhook.Change, len(h.records))
+	for i, record := range h.records {
+		changes[i] = record.Change
+	}
+	return changes
+}
+
+// Requests returns every request received so far, except those of the log.
+func (h *Handler) Requests() []Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.copyRequests()
+}
+
+func (h *Handler) copyRequests() []Request {
+	requests := make([]Request, len(h.requests))
+	for i, r := range h.requests {
+		requests[i] = r.clone()
+	}
+	return requests
+}
+
+const (
+	apiPath    = "/api/0/organizations/"
+	hookSuffix = "/flags/hooks/provider/generic/"
+	hookPrefix = "/flags/hooks/provider/"
+	logsSuffix = "/flags/logs/"
+)
+
+// ServeHTTP judges a request, unless a fault has been scripted for it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rest, isAPI := strings.CutPrefix(r.URL.Path, apiPath)
+	if organization, isLogs := strings.CutSuffix(rest, logsSuffix); isAPI && isLogs && !strings.Contains(organization, "/") {
+		h.logs(r, organization).write(w)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.config.MaxBody))
+	request, fault := h.receive(r, body)
+	answer := func() answer {
+		if err != nil {
+			return unreadable(err)
+		}
+		a, entries := h.judge(r, body)
+		h.store(request, entries)
+		return a
+	}
+	h.play(w, r, request, fault, answer)
+}
+
+// receive notes the request and takes the fault that is meant for it.
+func (h *Handler) receive(r *http.Request, body []byte) (*Request, Fault) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fault := h.persistent
+	if len(h.queue) > 0 {
+		fault, h.queue = h.queue[0], h.queue[1:]
+	}
+	request := &Request{
+		Number: len(h.requests) + 1,
+		Method: r.Method,
+		URI:    r.RequestURI,
+		Header: r.Header.Clone(),
+		Body:   body,
+		Fault:  fault,
+	}
+	h.requests = append(h.requests, request)
+	h.broadcast()
+	return request, fault
+}
+
+// store writes all entries of a request at once.
+func (h *Handler) store(request *Request, entries []entry) {
+	if len(entries) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		// Inside a request a repeated change_id is dropped without a word.
+		if seen[e.changeID] {
+			continue
+		}
+		seen[e.changeID] = true
+		h.records = append(h.records, Record{
+			ID:       int64(len(h.records) + 1),
+			Change:   e.change,
+			StoredAt: h.config.Now(),
+			Request:  request.Number,
+		})
+		request.Stored++
+	}
+	h.broadcast()
+}
+
+// finish notes what became of a request.
+func (h *Handler) finish(request *Request, status int, body []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	request.Answered, request.Status, request.Answer = true, status, bytes.Clone(body)
+	h.broadcast()
+}
+
+// broadcast wakes those who wait. h.mu is held.
+func (h *Handler) broadcast() {
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// isOrganization reports whether a path names the organisation, by slug or by
+// number.
+func (h *Handler) isOrganization(name string) bool {
+	return name == h.config.Organization || name == strconv.FormatInt(h.config.OrganizationID, 10)
+}
+
+// String keeps the secret and the bodies out of what is printed.
+func (h *Handler) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return fmt.Sprintf("webhooktest.Handler(%s: %d requests, %d changes)", h.config.Organization, len(h.requests), len(h.records))
+}

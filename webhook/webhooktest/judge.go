@@ -1,0 +1,132 @@
+package webhooktest
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+)
+
+// judge says what Sentry would answer and which changes it would store, in
+// Sentry's order of checks. Entries are all of a request's or none.
+func (h *Handler) judge(r *http.Request, body []byte) (answer, []entry) {
+	organization, provider, ok := splitPath(r.URL.Path)
+	if !ok {
+		return noRoute(r), nil
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" {
+		return jsonAnswer(http.StatusBadRequest, string(appendJSONString(nil, "Invalid origin: "+origin))), nil
+	}
+	switch {
+	case r.Method == http.MethodOptions:
+		return stored.with("Allow", hookMethods), nil
+	case h.config.NotEnabled:
+		return notEnabled, nil
+	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
+		return noResource, nil
+	case r.Method != http.MethodPost:
+		return notAllowed(r.Method, hookMethods), nil
+	case provider != "generic":
+		return noResource, nil
+	case !h.isOrganization(organization) || !h.isSigned(r, body):
+		return notAuthorized, nil
+	}
+	return h.judgeBody(r.Header.Get("Content-Type"), body)
+}
+
+const hookMethods = "POST, OPTIONS"
+
+// splitPath takes the endpoint's path apart.
+func splitPath(path string) (organization, provider string, ok bool) {
+	rest, isAPI := strings.CutPrefix(path, apiPath)
+	organization, provider, isHook := strings.Cut(rest, hookPrefix)
+	provider, slash := strings.CutSuffix(provider, "/")
+	ok = isAPI && isHook && slash && organization != "" && provider != "" &&
+		!strings.Contains(organization, "/") && !strings.Contains(provider, "/")
+	return organization, provider, ok
+}
+
+// noRoute is Sentry's answer to a path that it does not have.
+func noRoute(r *http.Request) answer {
+	if strings.HasSuffix(r.URL.Path, "/") {
+		return answer{status: http.StatusNotFound, contentType: "text/html; charset=utf-8"}
+	}
+	hint := "Route not found, did you forget a trailing slash? try: " + r.URL.Path + "/"
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		return jsonAnswer(http.StatusNotFound, string(append(appendJSONString([]byte(`{"info": `), hint), '}')))
+	}
+	return answer{status: http.StatusNotFound, contentType: "text/plain", body: []byte(hint)}
+}
+
+func notAllowed(method, allowed string) answer {
+	return detailAnswer(http.StatusMethodNotAllowed, fmt.Sprintf("Method %q not allowed.", method)).with("Allow", allowed)
+}
+
+func unreadable(err error) answer {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return answer{
+			status:      http.StatusRequestEntityTooLarge,
+			contentType: "text/html",
+			body:        []byte("<html><head><title>413 Request Entity Too Large</title></head></html>\n"),
+		}
+	}
+	return detailAnswer(http.StatusBadRequest, "Bad request")
+}
+
+// isSigned compares as Sentry does: as text, over the bytes received.
+func (h *Handler) isSigned(r *http.Request, body []byte) bool {
+	keys, err := signing.NewKeys(h.Secret())
+	if err != nil {
+		return false // none is saved
+	}
+	// Several fields of one name reach Sentry joined by commas.
+	signature := strings.Join(r.Header.Values(signing.Header), ",")
+	return signing.Verify(keys, body, signature) == nil
+}
+
+// judgeBody judges a body that is authentic.
+func (h *Handler) judgeBody(contentType string, body []byte) (answer, []entry) {
+	v, refusal, ok := readBody(contentType, body)
+	if !ok {
+		return refusal, nil
+	}
+	entries, p := rules{maxFlag: h.config.MaxFlag}.payload(v)
+	if p == nil {
+		return stored, entries
+	}
+	text := p.append(nil, h.config.ErrorShape)
+	if !encodable(text) {
+		return internalError, nil
+	}
+	return jsonAnswer(http.StatusOK, string(text)), nil
+}
+
+// readBody parses what the content type announces. A form is taken by Sentry
+// too, but has none of the fields.
+func readBody(contentType string, body []byte) (v value, refusal answer, ok bool) {
+	if len(body) == 0 {
+		return &object{}, answer{}, true
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		mediaType, _, _ = strings.Cut(strings.ToLower(contentType), ";")
+	}
+	switch strings.TrimSpace(mediaType) {
+	case "application/json", "application/*", "*/*":
+	case "application/x-www-form-urlencoded", "multipart/form-data":
+		return &object{}, answer{}, true
+	default:
+		return nil, detailAnswer(http.StatusUnsupportedMediaType, fmt.Sprintf("Unsupported media type \"%s\" in request.", contentType)), false
+	}
+	v, err = parseJSON(body)
+	switch {
+	case errors.Is(err, errTooDeep):
+		return nil, internalError, false
+	case err != nil:
+		return nil, detailAnswer(http.StatusBadRequest, "JSON parse error - "+err.Error()), false
+	}
+	return v, answer{}, true
+}

@@ -48,6 +48,10 @@ func (r *Relay) handle(w http.ResponseWriter, request *http.Request, deadline ti
 
 // read returns the verified body.
 func (r *Relay) read(w http.ResponseWriter, request *http.Request, deadline time.Time) ([]byte, *Decision) {
+	// Not every ResponseWriter has deadlines; the server's ReadTimeout then
+	// takes their place.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(r.config.ReadTimeout))
 	// What names no signature, or the wrong second header, is not worth a place.
 	if request.ContentLength > MaxAlert {
 		return nil, new(refuse(ReasonTooLarge, http.StatusRequestEntityTooLarge))
@@ -65,16 +69,13 @@ func (r *Relay) read(w http.ResponseWriter, request *http.Request, deadline time
 	}
 	defer func() { <-r.bodies }()
 
-	control := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the server's ReadTimeout then
-	// takes their place.
-	_ = control.SetReadDeadline(time.Now().Add(r.config.ReadTimeout))
 	body, err := signing.VerifyRequest(request, signing.HookHeader, r.keys, MaxAlert)
-	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
-		refused := refuse(reasonOf(err), signing.StatusCode(err))
-		return nil, &refused
+		// The deadline stays: the server reads what is left of the body.
+		return nil, new(refuse(reasonOf(err), signing.StatusCode(err)))
 	}
+	// It would end a request that waits for its flag.
+	_ = control.SetReadDeadline(time.Time{})
 	// Select-option requests sign the empty string: one constant signature that
 	// everybody who has seen such a request knows.
 	if len(bytes.TrimSpace(body)) == 0 {

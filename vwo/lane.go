@@ -122,10 +122,11 @@ func (l *lane) run(ctx context.Context) {
 		if ctx.Err() != nil || l.isDraining() {
 			return
 		}
-		if time.Since(began) > longestPause {
+		lost := errors.Is(err, webhook.ErrTurnLost)
+		if lost || time.Since(began) > longestPause {
 			failures = 0 // it had worked
 		}
-		if failures == 0 && !errors.Is(err, webhook.ErrTurnLost) {
+		if failures == 0 && !lost {
 			l.relay.report(Report{Err: fmt.Errorf("%w: %w", ErrStore, err)})
 		}
 		_ = sleep(turnCtx, pauseAfter(failures))
@@ -187,6 +188,10 @@ func (l *lane) work(ctx context.Context, turn webhook.Turn) (err error) {
 
 // take adds what is new in the queue to the jobs.
 func (l *lane) take(ctx context.Context, turn webhook.Turn) error {
+	if len(l.jobs) >= takeLimit {
+		l.inStore = false // the oldest come first anyway
+		return nil
+	}
 	items, err := turn.Take(ctx, takeLimit)
 	if err != nil {
 		return err
@@ -302,7 +307,7 @@ func (l *lane) settle(ctx context.Context, turn webhook.Turn) error {
 		return err
 	}
 	// Where more than one take was waiting, the rest may be taken now.
-	l.inStore = l.inStore || len(l.jobs)+len(l.outcomes) >= takeLimit
+	l.inStore = l.inStore || len(l.jobs) < takeLimit && len(l.jobs)+len(l.outcomes) >= takeLimit
 	l.outcomes = l.outcomes[:0]
 	return nil
 }

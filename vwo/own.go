@@ -9,6 +9,9 @@ import (
 // retried for an hour.
 const ownKept = time.Hour
 
+// ownSettles is how long a switch takes to show in the settings, usually.
+const ownSettles = time.Minute
+
 // own remembers the switches of the relay's own, so that they are not taken for
 // those of people.
 type own struct {
@@ -43,4 +46,17 @@ func (o *own) take(environment, flag string, enabled bool, now time.Time) bool {
 	at, found := o.marks[m]
 	delete(o.marks, m)
 	return found && now.Sub(at) <= ownKept
+}
+
+// settled says how a flag is found to be. A mark that has come true has done its
+// part, and one that had its time before people switched the other way, too: the
+// next such switch is theirs.
+func (o *own) settled(environment, flag string, enabled, changed bool, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.marks, ownSwitch{environment, flag, enabled})
+	other := ownSwitch{environment, flag, !enabled}
+	if at, found := o.marks[other]; found && changed && now.Sub(at) > ownSettles {
+		delete(o.marks, other)
+	}
 }

@@ -180,9 +180,9 @@ func TestSnapshotsNeverChange(t *testing.T) {
 
 func TestNeverInTheWay(t *testing.T) {
 	panicking := mustNew(t, WithFilter(func(Evaluation) (Evaluation, bool) { panic("filter") }))
-	lost := mustNew(t, WithScope(func(context.Context) *sentry.Scope { panic("scope") }))
-	none := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return nil }))
-	zero := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return &sentry.Scope{} }))
+	lost := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { panic("scope") }))
+	none := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return nil }))
+	zero := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return &sentry.Scope{} }))
 	required := mustNew(t, WithHubRequired())
 	noScope := sentry.SetHubOnContext(context.Background(), sentry.NewHub(nil, nil))
 	disabled := sentry.SetHubOnContext(context.Background(), sentry.NewHub(sentry.NewNoopClient(), sentry.NewScope()))

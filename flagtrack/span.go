@@ -55,9 +55,10 @@ func activeSpan(ctx context.Context, scope *sentry.Scope) *sentry.Span {
 	return nil
 }
 
-// record adds a flag to span, unless nobody will ever see the span.
+// record adds a flag to span, unless nobody will ever see the span: one that is not sampled, or was not started by
+// sentry-go and so has no id.
 func (t *spanTable) record(span *sentry.Span, shown string, v value) {
-	if span.Sampled != sentry.SampledTrue {
+	if span.Sampled != sentry.SampledTrue || span.SpanID == (sentry.SpanID{}) {
 		return
 	}
 	if e := t.entry(span); e != nil {

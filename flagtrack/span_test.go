@@ -131,6 +131,33 @@ func TestSpanVariants(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"x:red": true, "my_flag-a84e63b3": true})
 }
 
+func TestSpanForgottenWhenRendered(t *testing.T) {
+	ctx, _, _ := newHub(t)
+	transaction := sentry.StartTransaction(ctx, "job")
+	child := transaction.StartChild("step")
+	for _, span := range []*sentry.Span{child, transaction} {
+		AddFeatureFlag(span.Context(), "a", true)
+		span.Finish()
+	}
+	for _, span := range []*sentry.Span{child, transaction} {
+		if _, ok := spans.entries.Load(span.SpanID); ok {
+			t.Errorf("the span %q is still remembered", span.Op)
+		}
+	}
+}
+
+// TestSpanByHand: a span that sentry-go did not start has no id to know it by.
+func TestSpanByHand(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	span := &sentry.Span{Sampled: sentry.SampledTrue}
+	hub.Scope().SetSpan(span)
+	AddFeatureFlag(ctx, "a", true)
+	if _, ok := spans.entries.Load(span.SpanID); ok {
+		t.Error("the span is remembered")
+	}
+	wantFlags(t, captured(t, hub, held), "a=T")
+}
+
 // TestSpanOwnDataUntouched: the transaction's data is shared with the live span, so it must be copied.
 func TestSpanOwnDataUntouched(t *testing.T) {
 	ctx, _, held := newHub(t)
@@ -153,7 +180,7 @@ func TestSpanOwnDataUntouched(t *testing.T) {
 
 // TestSpanWithoutHub: what an option drops from the scope still goes to the span that the context names.
 func TestSpanWithoutHub(t *testing.T) {
-	tracker := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return nil }))
+	tracker := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return nil }))
 	ctx, _, held := newHub(t)
 	span := sentry.StartSpan(ctx, "job")
 	tracker.AddFeatureFlag(span.Context(), "a", true)

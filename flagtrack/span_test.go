@@ -188,6 +188,23 @@ func TestSpanWithoutHub(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"a": true})
 }
 
+// TestSpanWhileIgnored evaluates while a transaction is finished whose status makes sentry-go drop it.
+func TestSpanWhileIgnored(t *testing.T) {
+	ctx, _, held := newHub(t)
+	for range 200 {
+		transaction := sentry.StartTransaction(ctx, "job")
+		transaction.SetData("http.response.status_code", 404)
+		AddFeatureFlag(transaction.Context(), "before", true)
+		var wg sync.WaitGroup
+		wg.Go(func() { AddFeatureFlag(transaction.Context(), "meanwhile", true) })
+		transaction.Finish()
+		wg.Wait()
+	}
+	if n := len(held.all()); n != 0 {
+		t.Errorf("%d transactions were sent", n)
+	}
+}
+
 // TestSpanWhileFinishing evaluates on a transaction and its children while another goroutine finishes them.
 func TestSpanWhileFinishing(t *testing.T) {
 	ctx, _, held := newHub(t)

@@ -21,18 +21,8 @@ func TestNoAllocations(t *testing.T) {
 	names := flagNames(50)
 	ctx, _, _ := newHub(t)
 	span := sentry.StartSpan(ctx, "job")
-	uncrowd()
-	for _, c := range []struct {
-		name    string
-		ctx     context.Context
-		crowded bool
-	}{
-		{"scope", ctx, false},
-		{"span", span.Context(), false},
-		{"scope of a process with many names", ctx, true},
-	} {
-		crowded.Store(c.crowded)
-		name, ctx, i := c.name, c.ctx, 0
+	assert := func(name string, ctx context.Context) {
+		i := 0
 		record := func() {
 			AddFeatureFlag(ctx, names[i%50], i%2 == 0)
 			i++
@@ -47,6 +37,11 @@ func TestNoAllocations(t *testing.T) {
 			t.Errorf("%s: %v bytes per record", name, n)
 		}
 	}
+	uncrowd()
+	assert("scope", ctx)
+	assert("span", span.Context())
+	crowded.Store(true)
+	assert("scope of a process with many names", ctx)
 	off := mustNew(t, WithCapacity(0))
 	if n := testing.AllocsPerRun(100, func() { off.AddFeatureFlag(ctx, "a", true) }); n != 0 {
 		t.Errorf("%v allocations by a tracker that is off", n)

@@ -339,8 +339,14 @@ func TestSentryThatDoesNotAnswer(t *testing.T) {
 	}))
 	defer silent.Close()
 	defer close(ended)
-	s.env[envDSN] = (&ingestion{project: "42", key: testKey}).dsn(silent.URL)
-	execute(t, s.env).mustFail(t, 1, "not sent within 4s")
+
+	noEvents := maps.Clone(s.env)
+	noEvents[envDSN] = (&ingestion{project: "42", key: testKey}).dsn(silent.URL)
+	execute(t, noEvents).mustFail(t, 1, "not sent within 4s")
+
+	noChanges := maps.Clone(s.env)
+	noChanges[envURL] = silent.URL + s.changes.Path()
+	execute(t, noChanges).mustFail(t, 1, "no clear answer")
 }
 
 // A run succeeds only if what arrived is what was expected, so each way in which

@@ -288,7 +288,7 @@ func TestCalledWrongly(t *testing.T) {
 	execute(t, nil, "flags.json").mustFail(t, 2, "flags.json")
 	execute(t, map[string]string{envDSN: "http://key@127.0.0.1/1"}).
 		mustFail(t, 2, "not set: SENTRY_FLAGS_WEBHOOK_URL, SENTRY_FLAGS_WEBHOOK_SECRET")
-	if r := execute(t, nil, "-h"); r.status != 0 || !strings.Contains(r.errors, "-flags") {
+	if r := execute(t, nil, "-h"); r.status != 0 || !strings.Contains(r.errors, "-flags") || !strings.Contains(r.errors, envDSN) {
 		t.Errorf("-h: status %d, %s", r.status, r.errors)
 	}
 }

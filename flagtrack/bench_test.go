@@ -31,21 +31,28 @@ import (
 // work does something n times.
 type work func(n int)
 
-// measure runs reference and subject in turns, so that a busy machine disturbs the two alike, and returns what one of
-// each takes: the lower quartile of many short rounds.
-func measure(b *testing.B, reference, subject work) (ref, sub float64) {
+// measure does all works in turns, so that a busy machine disturbs them alike, and returns what one of each takes, in
+// nanoseconds: the lower quartile of many short rounds.
+func measure(b *testing.B, works ...work) []float64 {
 	b.Helper()
-	refCount, subCount := perRound(reference), perRound(subject)
-	var refs, subs []time.Duration
+	counts := make([]int, len(works))
+	for i, w := range works {
+		counts[i] = perRound(w)
+	}
+	rounds := make([][]time.Duration, len(works))
 	for b.Loop() {
 		for range 10 {
-			refs = append(refs, timed(reference, refCount))
-			subs = append(subs, timed(subject, subCount))
+			for i, w := range works {
+				rounds[i] = append(rounds[i], timed(w, counts[i]))
+			}
 		}
 	}
-	slices.Sort(refs)
-	slices.Sort(subs)
-	return float64(refs[len(refs)/4]) / float64(refCount), float64(subs[len(subs)/4]) / float64(subCount)
+	each := make([]float64, len(works))
+	for i, times := range rounds {
+		slices.Sort(times)
+		each[i] = float64(times[len(times)/4]) / float64(counts[i])
+	}
+	return each
 }
 
 // perRound is how often something is done in a round of about half a millisecond.
@@ -66,10 +73,10 @@ func timed(w work, n int) time.Duration {
 // report reports how many times as long as the reference the subject takes.
 func report(b *testing.B, metric string, reference, subject work) {
 	b.Helper()
-	ref, sub := measure(b, reference, subject)
-	b.ReportMetric(sub/ref, metric)
-	b.ReportMetric(ref, "ns/reference")
-	b.ReportMetric(sub, "ns/op")
+	each := measure(b, reference, subject)
+	b.ReportMetric(each[1]/each[0], metric)
+	b.ReportMetric(each[0], "ns/reference")
+	b.ReportMetric(each[1], "ns/op")
 }
 
 func flagNames(n int) []string {
@@ -117,41 +124,45 @@ func setContexts(ctx context.Context, names []string) work {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	run := func(name string, flags int) {
-		b.Run(name, func(b *testing.B) {
-			names := flagNames(flags)
-			tagged, _, _ := newHub(b)
-			tracked, _, _ := newHub(b)
-			report(b, "xSetTag", setTags(tagged, names), addFlags(tracked, names))
-			if name == "50" {
-				byHand, _, _ := newHub(b)
-				list := setContexts(byHand, names)
-				list(2 * flags)
-				b.ReportMetric(perOp(list)/perOp(addFlags(tracked, names)), "xSetContext")
-			}
-		})
+	tagged := func(b *testing.B, names []string) work {
+		ctx, _, _ := newHub(b)
+		return setTags(ctx, names)
 	}
-	run("same", 1)
-	run("50", 50)
+	tracked := func(b *testing.B, names []string) work {
+		ctx, _, _ := newHub(b)
+		return addFlags(ctx, names)
+	}
+	b.Run("same", func(b *testing.B) {
+		names := flagNames(1)
+		report(b, "xSetTag", tagged(b, names), tracked(b, names))
+	})
+	b.Run("50", func(b *testing.B) {
+		names := flagNames(50)
+		byHand, _, _ := newHub(b)
+		each := measure(b, tagged(b, names), tracked(b, names), setContexts(byHand, names))
+		b.ReportMetric(each[1]/each[0], "xSetTag")
+		b.ReportMetric(each[2]/each[1], "xSetContext")
+		b.ReportMetric(each[0], "ns/reference")
+		b.ReportMetric(each[1], "ns/op")
+	})
+	b.Run("500", func(b *testing.B) {
+		b.Cleanup(uncrowd)
+		names := flagNames(500)
+		report(b, "xSetTag", tagged(b, names), tracked(b, names))
+	})
 	b.Run("span", func(b *testing.B) {
 		names := flagNames(10)
-		tagged, _, _ := newHub(b)
-		tracked, _, _ := newHub(b)
-		span := sentry.StartSpan(tracked, "job")
-		report(b, "xSetTag", setTags(tagged, names), addFlags(span.Context(), names))
+		ctx, _, _ := newHub(b)
+		span := sentry.StartSpan(ctx, "job")
+		report(b, "xSetTag", tagged(b, names), addFlags(span.Context(), names))
 		runtime.KeepAlive(span)
 	})
-	run("500", 500) // the last: from here on the process knows more names than a scope may show
 }
 
-// perOp is the least that w takes in some rounds, in nanoseconds.
-func perOp(w work) float64 {
-	n := perRound(w)
-	best := timed(w, n)
-	for range 20 {
-		best = min(best, timed(w, n))
-	}
-	return float64(best) / float64(n)
+// uncrowd makes the process forget that it knows more names than a scope may show, for the benchmarks that follow.
+func uncrowd() {
+	distinct.Store(0)
+	crowded.Store(false)
 }
 
 func BenchmarkRecordShared(b *testing.B) {

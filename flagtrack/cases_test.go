@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getsentry/sentry-go"
 )
@@ -199,5 +200,10 @@ func TestNeverInTheWay(t *testing.T) {
 	required.ClearFeatureFlags(nil)            //nolint:staticcheck // a nil context is the case
 }
 
-// deadContext panics when it is asked anything, as a typed nil does.
-type deadContext struct{ context.Context }
+// deadContext panics when a typed nil of it is asked anything.
+type deadContext struct{ deadline time.Time }
+
+func (c *deadContext) Deadline() (time.Time, bool) { return c.deadline, true }
+func (c *deadContext) Done() <-chan struct{}       { return nil }
+func (c *deadContext) Err() error                  { return nil }
+func (c *deadContext) Value(any) any               { return c.deadline }

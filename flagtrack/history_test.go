@@ -35,8 +35,11 @@ func (m model) String() string {
 // modelHub is a hub and what each scope on its stack should show.
 type modelHub struct {
 	hub   *sentry.Hub
-	ctx   context.Context
 	stack []model
+}
+
+func (h *modelHub) context() context.Context {
+	return sentry.SetHubOnContext(context.Background(), h.hub)
 }
 
 func (h *modelHub) top() *model { return &h.stack[len(h.stack)-1] }
@@ -44,11 +47,10 @@ func (h *modelHub) top() *model { return &h.stack[len(h.stack)-1] }
 // histories drives random histories over a growing family of hubs against the model.
 func histories(t *rapid.T, tracker *Tracker, names int, parent *sentry.Hub, held *heldEvents) {
 	root := &modelHub{hub: parent.Clone(), stack: []model{nil}}
-	root.ctx = sentry.SetHubOnContext(context.Background(), root.hub)
 	hubs := []*modelHub{root}
 	pick := func(t *rapid.T) *modelHub { return hubs[rapid.IntRange(0, len(hubs)-1).Draw(t, "hub")] }
 	record := func(h *modelHub, flag string, result bool) {
-		tracker.AddFeatureFlag(h.ctx, flag, result)
+		tracker.AddFeatureFlag(h.context(), flag, result)
 		*h.top() = h.top().with(tracker.capacity, Value{Flag: flag, Result: result})
 	}
 	check := func(t *rapid.T, h *modelHub) {
@@ -75,7 +77,6 @@ func histories(t *rapid.T, tracker *Tracker, names int, parent *sentry.Hub, held
 			}
 			h := pick(t)
 			child := &modelHub{hub: h.hub.Clone(), stack: []model{*h.top()}}
-			child.ctx = sentry.SetHubOnContext(context.Background(), child.hub)
 			hubs = append(hubs, child)
 		},
 		"push": func(t *rapid.T) {
@@ -107,7 +108,7 @@ func histories(t *rapid.T, tracker *Tracker, names int, parent *sentry.Hub, held
 		},
 		"clear flags": func(t *rapid.T) {
 			h := pick(t)
-			tracker.ClearFeatureFlags(h.ctx)
+			tracker.ClearFeatureFlags(h.context())
 			*h.top() = nil
 		},
 		"sweep": func(t *rapid.T) {

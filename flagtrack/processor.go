@@ -95,7 +95,7 @@ func render(flags []takenFlag, cleared string) []Value {
 	}
 	values := make([]Value, 0, min(len(flags), limits.capacity))
 	seen := newShownNames(flags)
-	size := len(`{"values":[]}`)
+	size := len(`{"values":[]}`) - len(",") // each value counts its comma, and the last has none
 	for _, f := range flags {
 		if f.stamp < cleared || len(values) == limits.capacity {
 			break

@@ -103,6 +103,8 @@ func (t *Tracker) forget(ctx context.Context, name *flagName) {
 }
 
 // findScope returns the scope that an evaluation belongs to, or nil.
+//
+//nolint:contextcheck // the new context is for an application that passes nil: there is none to inherit from
 func (t *Tracker) findScope(ctx context.Context) *sentry.Scope {
 	if t.scope != nil {
 		if ctx == nil {

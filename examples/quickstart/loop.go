@@ -41,7 +41,7 @@ type loop struct {
 // run shows the three outputs and sums them up. It fails if anything came out
 // other than expected.
 func (l *loop) run(ctx context.Context) error {
-	fmt.Fprintf(l.report.out, "A shop with %d flags, and %s.\n", len(l.flags), l.to.name)
+	l.report.opening(l.flags, l.to.name)
 
 	client, err := webhook.NewClient(l.to.webhook)
 	if err != nil {

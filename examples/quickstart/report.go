@@ -14,6 +14,22 @@ type reporter struct {
 	out io.Writer
 }
 
+// opening prints what there is.
+func (r reporter) opening(flags definitions, server string) {
+	boolean := len(flags.booleans(visitors[0]))
+	newest := ""
+	if boolean > maxFlags {
+		newest = fmt.Sprintf("newest %d of the ", maxFlags)
+	}
+	fmt.Fprintf(r.out, "A shop with %d flags, and %s.\n", len(flags), server)
+	fmt.Fprintf(r.out, "Errors carry the %s%d boolean flags: Sentry shows no others.\n", newest, boolean)
+	for _, name := range flags.names() {
+		if _, err := target(flags[name].Targeting, visitors[0].attributes()); err != nil {
+			fmt.Fprintf(r.out, "Everybody gets the default variant of %s: in its targeting, %v.\n", shorten(name), err)
+		}
+	}
+}
+
 func (r reporter) title(format string, args ...any) {
 	fmt.Fprintf(r.out, "\n"+format+"\n", args...)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,27 @@ func TestStandIn(t *testing.T) {
 	}
 }
 
+// The README shows the end of the output.
+func TestREADMEShowsTheOutput(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if os.IsNotExist(err) {
+		t.Skip("no README here: this is not the whole checkout")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```\n(  error .*?)```").FindSubmatch(readme)
+	if shown == nil {
+		t.Fatal("the README shows no output")
+	}
+	id := regexp.MustCompile("error [0-9a-f]{8}")
+	want := id.ReplaceAllString(string(shown[1]), "error")
+	out := id.ReplaceAllString(execute(t, nil).out, "error")
+	if !strings.HasSuffix(out, want) {
+		t.Errorf("the README shows\n%s\nbut this is the output:\n%s", want, out)
+	}
+}
+
 func TestOwnSentry(t *testing.T) {
 	s := newOurSentry(t, webhooktest.Config{MaxFlag: webhook.MaxFlagBefore2026})
 	r := execute(t, s.env)
@@ -211,17 +233,19 @@ func TestOwnDefinitions(t *testing.T) {
 }
 
 func TestOddDefinitions(t *testing.T) {
-	for _, c := range []struct{ name, flags, lastLine string }{
+	for _, c := range []struct{ name, flags, lastLine, said string }{
 		{
 			"names that Sentry would delete",
 			`"my flag": {"state":"ENABLED","variants":{"on":true},"defaultVariant":"on"},
 			 "größe": {"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}`,
 			"quickstart: 2 errors carried 4 flags; 3 changes accepted, 1 rejected",
+			"my_flag",
 		},
 		{
 			"a single flag, that is off",
 			`"only": {"state":"DISABLED","variants":{"on":true,"off":false},"defaultVariant":"off"}`,
 			"quickstart: 3 errors carried 4 flags; 3 changes accepted, 1 rejected",
+			"only",
 		},
 		{
 			"targeting that is not understood, and no default variant",
@@ -230,11 +254,13 @@ func TestOddDefinitions(t *testing.T) {
 			 "c": {"state":"ENABLED","variants":{"x":{"y":1}},"defaultVariant":"x"},
 			 "d": {"state":"ENABLED","variants":{"one":1,"two":2.5},"defaultVariant":"two"}`,
 			"quickstart: 2 errors carried 4 flags; 3 changes accepted, 1 rejected",
+			"Everybody gets the default variant of a: in its targeting, the operation fractional is not known here.",
 		},
 		{
 			"names too long for an older server",
 			`"` + strings.Repeat("n", 120) + `": {"state":"ENABLED","variants":{"on":true},"defaultVariant":"on"}`,
 			"quickstart: 2 errors carried 2 flags; 2 changes accepted, 2 rejected",
+			"(120 characters)",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -242,7 +268,11 @@ func TestOddDefinitions(t *testing.T) {
 			if err := os.WriteFile(file, []byte(`{"flags":{`+c.flags+`}}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			execute(t, nil, "-flags", file).mustSucceed(t, c.lastLine)
+			r := execute(t, nil, "-flags", file)
+			r.mustSucceed(t, c.lastLine)
+			if !strings.Contains(r.out, c.said) {
+				t.Errorf("the output lacks %q:\n%s", c.said, r.out)
+			}
 		})
 	}
 }

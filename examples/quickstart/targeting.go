@@ -33,7 +33,7 @@ func target(rule any, user map[string]any) (string, error) {
 
 func evaluate(rule any, user map[string]any, depth int) (any, error) {
 	if depth > maxDepth {
-		return nil, errors.New("nested too deeply")
+		return nil, errors.New("the rules are nested too deeply")
 	}
 	operation, ok := rule.(map[string]any)
 	if !ok {
@@ -43,7 +43,7 @@ func evaluate(rule any, user map[string]any, depth int) (any, error) {
 		return nil, nil
 	}
 	if len(operation) > 1 {
-		return nil, errors.New("more than one operation in an object")
+		return nil, errors.New("an object has more than one operation")
 	}
 	for name, operands := range operation {
 		list, ok := operands.([]any)
@@ -105,7 +105,7 @@ func apply(operation string, operands []any, user map[string]any, depth int) (an
 	case "ends_with":
 		return strings.HasSuffix(text(at(0)), text(at(1))), nil
 	default:
-		return nil, fmt.Errorf("operation %q is not supported here", operation)
+		return nil, fmt.Errorf("the operation %s is not known here", shorten(operation))
 	}
 }
 

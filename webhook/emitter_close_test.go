@@ -1,0 +1,208 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
+)
+
+func TestEmitterCloseDrains(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{Linger: time.Hour}}, func(t *testing.T, r *rig) {
+		r.emit(numberedChanges(1234)...)
+		for range 2 {
+			r.close()
+		}
+		if got := len(r.server.Changes()); got != 1234 {
+			t.Errorf("%d of 1234 stored", got)
+		}
+	})
+}
+
+func TestEmitterCloseHonoursItsContext(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		r.server.FailAlways(webhooktest.Hold(nil))
+		r.emit(numberedChanges(10)...)
+		if _, err := r.server.WaitReceived(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		err := r.emitter.Close(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stays in the store") {
+			t.Errorf("Close: %v", err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		if again := r.emitter.Close(t.Context()); again == nil || again.Error() != err.Error() {
+			t.Errorf("Close again: %v", again)
+		}
+		r.counts(10, 0)
+
+		// The next emitter on the store delivers.
+		r.server.Recover()
+		next, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := len(r.server.Changes()); got != 10 {
+			t.Errorf("%d of 10 stored", got)
+		}
+	})
+}
+
+// TestEmitterCloseEndsItsGoroutines counts them, whatever state it is closed in.
+func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
+	for name, fault := range map[string]webhooktest.Fault{
+		"idle": {}, "outage": webhooktest.Status(503), "no answer": webhooktest.Hold(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, client := newPair(t, webhooktest.Config{InMemory: true}, nil)
+				store := newMemoryStore(t, webhook.MemoryStoreConfig{})
+				server.FailAlways(fault)
+				before := runtime.NumGoroutine()
+				emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{OnEvent: func(webhook.Event) {}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if name != "idle" {
+					if err := emitter.Emit(t.Context(), numberedChanges(10)...); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				emitter.Close(ctx)
+				server.Close()
+				synctest.Wait()
+				if after := runtime.NumGoroutine(); after > before-1 { // the server's own has ended as well
+					t.Errorf("%d goroutines before, %d after", before, after)
+				}
+			})
+		})
+	}
+}
+
+// TestEmitterCloseWithoutTheTurn: the queue is left to the emitter that has it.
+func TestEmitterCloseWithoutTheTurn(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		synctest.Wait() // r.emitter has the turn
+		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.server.FailAlways(webhooktest.Status(503))
+		if err := second.Emit(t.Context(), numberedChanges(3)...); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := second.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+		r.server.Recover()
+		r.close()
+		if got := len(r.server.Changes()); got != 3 {
+			t.Errorf("%d of 3 stored", got)
+		}
+	})
+}
+
+func TestEmitterEmitDuringClose(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		accepted := make(chan int)
+		go func() {
+			n := 0
+			for _, change := range numberedChanges(1000) {
+				switch err := r.emitter.Emit(t.Context(), change); {
+				case err == nil:
+					n++
+				case !errors.Is(err, webhook.ErrEmitterClosed):
+					t.Errorf("Emit: %v", err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+			accepted <- n
+		}()
+		time.Sleep(300 * time.Millisecond)
+		r.close()
+		n := <-accepted
+		if got := len(r.server.Changes()); got != n || n < 200 || n > 400 {
+			t.Errorf("accepted %d, stored %d", n, got)
+		}
+	})
+}
+
+func TestEmitterFlush(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{Linger: time.Hour}}, func(t *testing.T, r *rig) {
+		if err := r.emitter.Flush(t.Context()); err != nil {
+			t.Errorf("nothing to flush: %v", err)
+		}
+		start := time.Now()
+		r.emit(numberedChanges(250)...)
+		if err := r.emitter.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(r.server.Changes()); got != 250 || time.Since(start) > time.Second {
+			t.Errorf("%d of 250 stored after %v", got, time.Since(start))
+		}
+
+		r.server.FailAlways(webhooktest.Status(503))
+		r.emit(someChange("flag"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := r.emitter.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Flush in an outage: %v", err)
+		}
+		r.server.Recover()
+		if err := r.emitter.Flush(t.Context()); err != nil {
+			t.Errorf("Flush after an outage: %v", err)
+		}
+		r.counts(0, 0)
+	})
+}
+
+// TestEmitterFlushUnderLoad: Flush waits for what was there, not for ever.
+func TestEmitterFlushUnderLoad(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{BatchSize: 10}}, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			for ctx.Err() == nil {
+				// More than one request takes away.
+				if r.emitter.Emit(ctx, numberedlessChanges(30)...) != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		time.Sleep(10 * time.Millisecond)
+		r.server.Fail(webhooktest.Status(503))
+		if err := r.emitter.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func numberedlessChanges(n int) []webhook.Change {
+	changes := make([]webhook.Change, n)
+	for i := range changes {
+		changes[i] = someChange("flag")
+	}
+	return changes
+}

@@ -3,6 +3,7 @@ package webhooktest
 import (
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // An answer is what Sentry says. A nil body has no Content-Type either.
@@ -19,7 +20,13 @@ func jsonAnswer(status int, body string) answer {
 
 // detailAnswer is how Django REST framework words an error.
 func detailAnswer(status int, detail string) answer {
-	return jsonAnswer(status, string(append(appendJSONString([]byte(`{"detail":`), detail), '}')))
+	return jsonAnswer(status, `{"detail":`+quoted(detail)+`}`)
+}
+
+// quoted writes text that may quote a header or a URL, in which bytes can be
+// anything.
+func quoted(text string) string {
+	return string(appendJSONString(nil, strings.ToValidUTF8(text, "\uFFFD")))
 }
 
 var (

@@ -60,8 +60,8 @@ type Config struct {
 	// is 413. Defaults to 20 MiB.
 	MaxBody int64
 
-	// Now is the clock that decides which changes are visible in the log.
-	// Defaults to time.Now.
+	// Now is the clock of requests and records, which decides as well which
+	// changes are visible in the log. Defaults to time.Now.
 	Now func() time.Time
 
 	// InMemory makes [NewServer] use pipes within the process instead of a

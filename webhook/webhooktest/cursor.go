@@ -37,10 +37,10 @@ func paginate(rows []Record, query url.Values) (page, string) {
 			return page{}, "Invalid cursor parameter."
 		}
 	}
-	if value < 0 || number < 0 && value != 0 {
+	if value < 0 || value > 0 && number < 0 {
 		return page{}, "Pagination offset cannot be negative"
 	}
-	rows = rows[min(number*value, len(rows)):]
+	rows = rows[min(int64(number)*int64(value), int64(len(rows))):]
 	if value != 0 {
 		rows = rows[:min(value+1, len(rows))]
 	}
@@ -55,7 +55,7 @@ func paginate(rows []Record, query url.Values) (page, string) {
 	}, ""
 }
 
-// parseCursor reads value:offset:is_prev, within what can be multiplied.
+// parseCursor reads value:offset:is_prev.
 func parseCursor(s string) (value, number int, ok bool) {
 	parts := strings.Split(s, ":")
 	if len(parts) != 3 {
@@ -63,7 +63,7 @@ func parseCursor(s string) (value, number int, ok bool) {
 	}
 	var n [3]int
 	for i, part := range parts {
-		v, err := strconv.ParseInt(part, 10, 16)
+		v, err := strconv.ParseInt(part, 10, 31)
 		if err != nil {
 			return 0, 0, false
 		}

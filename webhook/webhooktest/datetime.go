@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -12,7 +11,7 @@ import (
 const wrongDateTime = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 
 var (
-	errWrongDateTime = errors.New(wrongDateTime)
+	errWrongDateTime = errors.New(wrongDateTime)                  //nolint:revive,staticcheck // Sentry's words
 	errOutOfRange    = errors.New("Datetime value out of range.") //nolint:revive,staticcheck // Sentry's words
 )
 
@@ -29,11 +28,12 @@ var (
 		`(?:[.,](?P<fraction>\d+))?` +
 		`(?P<zone>Z|[+-]\d\d(?::\d\d(?::\d\d(?:[.,]\d+)?)?|\d\d(?:\d\d(?:[.,]\d+)?)?)?)?` +
 		`)?$`)
+	// As any pattern of Python, it takes the digits of all scripts.
 	djangoPattern = regexp.MustCompile(`^` +
-		`(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})` +
-		`[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})` +
-		`(?::(?P<second>\d{1,2})(?:[.,](?P<fraction>\d{1,6})\d{0,6})?)?` +
-		`\s*(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?\n?$`)
+		`(?P<year>\p{Nd}{4})-(?P<month>\p{Nd}{1,2})-(?P<day>\p{Nd}{1,2})` +
+		`[T ](?P<hour>\p{Nd}{1,2}):(?P<minute>\p{Nd}{1,2})` +
+		`(?::(?P<second>\p{Nd}{1,2})(?:[.,](?P<fraction>\p{Nd}{1,6})\p{Nd}{0,6})?)?` +
+		`\s*(?P<zone>Z|[+-]\p{Nd}\p{Nd}(?::?\p{Nd}\p{Nd})?)?\n?$`)
 )
 
 // parseDateTime reads a time to the microsecond; without a zone it is in UTC.
@@ -96,13 +96,13 @@ func weekDate(year, week, weekday int) (time.Time, bool) {
 	monday := fourth.AddDate(0, 0, -(int(fourth.Weekday())+6)%7)
 	t := monday.AddDate(0, 0, 7*(week-1)+weekday-1)
 	gotYear, gotWeek := t.ISOWeek()
-	return t, gotYear == year && gotWeek == week
+	return t, gotYear == year && gotWeek == week && t.Year() <= 9999
 }
 
 // fraction cuts to the microsecond.
 func fraction(digits string) time.Duration {
-	micros := (digits + "000000")[:6]
-	return time.Duration(atoi(micros)) * time.Microsecond
+	micros := []rune(digits + "000000")[:6]
+	return time.Duration(atoi(string(micros))) * time.Microsecond
 }
 
 func zoneOffset(zone string) (time.Duration, bool) {
@@ -110,10 +110,10 @@ func zoneOffset(zone string) (time.Duration, bool) {
 		return 0, true
 	}
 	whole, rest, _ := strings.Cut(strings.ReplaceAll(zone[1:], ",", "."), ".")
-	digits := strings.ReplaceAll(whole, ":", "") + "0000"
-	offset := time.Duration(atoi(digits[:2]))*time.Hour +
-		time.Duration(atoi(digits[2:4]))*time.Minute +
-		time.Duration(atoi(digits[4:6]))*time.Second + fraction(rest)
+	digits := []rune(strings.ReplaceAll(whole, ":", "") + "0000")
+	offset := time.Duration(atoi(string(digits[:2])))*time.Hour +
+		time.Duration(atoi(string(digits[2:4])))*time.Minute +
+		time.Duration(atoi(string(digits[4:6])))*time.Second + fraction(rest)
 	if offset >= 24*time.Hour {
 		return 0, false
 	}
@@ -125,6 +125,10 @@ func zoneOffset(zone string) (time.Duration, bool) {
 
 // atoi reads a short run of digits that a pattern has matched.
 func atoi(digits string) int {
-	n, _ := strconv.Atoi(digits)
+	n := 0
+	for _, r := range digits {
+		d, _ := digit(r)
+		n = 10*n + int(d-'0')
+	}
 	return n
 }

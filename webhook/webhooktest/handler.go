@@ -19,7 +19,6 @@ import (
 // use.
 type Handler struct {
 	config Config
-	closed chan struct{} // ends what is held when the server closes
 
 	mu         sync.Mutex
 	changed    chan struct{} // closed and replaced at every change of what follows
@@ -41,7 +40,6 @@ func NewHandler(config Config) *Handler {
 	}
 	return &Handler{
 		config:  config,
-		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
 		secret:  config.Secret,
 	}
@@ -144,6 +142,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // receive notes the request and takes the fault that is meant for it.
 func (h *Handler) receive(r *http.Request, body []byte) (*Request, Fault) {
+	now := h.config.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	fault := h.persistent
@@ -151,12 +150,13 @@ func (h *Handler) receive(r *http.Request, body []byte) (*Request, Fault) {
 		fault, h.queue = h.queue[0], h.queue[1:]
 	}
 	request := &Request{
-		Number: len(h.requests) + 1,
-		Method: r.Method,
-		URI:    r.RequestURI,
-		Header: r.Header.Clone(),
-		Body:   body,
-		Fault:  fault,
+		Number:     len(h.requests) + 1,
+		ReceivedAt: now,
+		Method:     r.Method,
+		URI:        r.RequestURI,
+		Header:     r.Header.Clone(),
+		Body:       body,
+		Fault:      fault,
 	}
 	h.requests = append(h.requests, request)
 	h.broadcast()
@@ -168,6 +168,7 @@ func (h *Handler) store(request *Request, entries []entry) {
 	if len(entries) == 0 {
 		return
 	}
+	now := h.config.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seen := make(map[string]bool, len(entries))
@@ -180,7 +181,8 @@ func (h *Handler) store(request *Request, entries []entry) {
 		h.records = append(h.records, Record{
 			ID:       int64(len(h.records) + 1),
 			Change:   e.change,
-			StoredAt: h.config.Now(),
+			ChangeID: e.changeID,
+			StoredAt: now,
 			Request:  request.Number,
 		})
 		request.Stored++

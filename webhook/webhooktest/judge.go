@@ -18,17 +18,17 @@ func (h *Handler) judge(r *http.Request, body []byte) (answer, []entry) {
 		return noRoute(r), nil
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && origin != "null" {
-		return jsonAnswer(http.StatusBadRequest, string(appendJSONString(nil, "Invalid origin: "+origin))), nil
+		return jsonAnswer(http.StatusBadRequest, quoted("Invalid origin: "+origin)), nil
 	}
 	switch {
 	case r.Method == http.MethodOptions:
 		return stored.with("Allow", hookMethods), nil
-	case h.config.NotEnabled:
-		return notEnabled, nil
-	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
-		return noResource, nil
 	case r.Method != http.MethodPost:
 		return notAllowed(r.Method, hookMethods), nil
+	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
+		return noResource, nil
+	case h.config.NotEnabled:
+		return notEnabled, nil
 	case provider != "generic":
 		return noResource, nil
 	case !h.isOrganization(organization) || !h.isSigned(r, body):
@@ -56,7 +56,7 @@ func noRoute(r *http.Request) answer {
 	}
 	hint := "Route not found, did you forget a trailing slash? try: " + r.URL.Path + "/"
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return jsonAnswer(http.StatusNotFound, string(append(appendJSONString([]byte(`{"info": `), hint), '}')))
+		return jsonAnswer(http.StatusNotFound, `{"info": `+quoted(hint)+`}`)
 	}
 	return answer{status: http.StatusNotFound, contentType: "text/plain", body: []byte(hint)}
 }

@@ -8,23 +8,19 @@ import (
 
 // play answers a request: as Sentry judges it, or as the fault has it.
 func (h *Handler) play(w http.ResponseWriter, r *http.Request, request *Request, fault Fault, judge func() answer) {
-	if fault.kind == faultHold {
-		if !fault.afterStoring {
-			h.hold(r, request, fault.release)
-			h.reply(w, request, judge())
-			return
-		}
-		a := judge()
-		h.hold(r, request, fault.release)
-		h.reply(w, request, a)
-		return
-	}
 	said := answer{status: http.StatusOK}
-	if fault.afterStoring || fault.IsZero() {
+	judged := fault.afterStoring || fault.IsZero()
+	if judged {
 		said = judge()
 	}
 	switch fault.kind {
 	case noFault:
+		h.reply(w, request, said)
+	case faultHold:
+		h.hold(r, request, fault.release)
+		if !judged {
+			said = judge()
+		}
 		h.reply(w, request, said)
 	case faultAnswer:
 		h.reply(w, request, fault.answer)
@@ -61,8 +57,6 @@ func (h *Handler) hold(r *http.Request, request *Request, release <-chan struct{
 	case <-release:
 	case <-r.Context().Done():
 		h.abort(request, 0, nil)
-	case <-h.closed:
-		h.abort(request, 0, nil)
 	}
 }
 
@@ -83,18 +77,11 @@ func (h *Handler) truncate(w http.ResponseWriter, request *Request, a answer) {
 func (h *Handler) endless(w http.ResponseWriter, r *http.Request, request *Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
-	defer h.finish(request, http.StatusOK, nil)
 	chunk := bytes.Repeat([]byte(" "), 4096)
-	for {
-		select {
-		case <-r.Context().Done():
-			return
-		case <-h.closed:
-			return
-		default:
-		}
+	for r.Context().Err() == nil {
 		if _, err := w.Write(chunk); err != nil {
-			return
+			break
 		}
 	}
+	h.abort(request, http.StatusOK, nil)
 }

@@ -32,8 +32,8 @@ func (m messages) append(dst []byte, _ ErrorShape) []byte {
 type fieldProblems []fieldProblem
 
 type fieldProblem struct {
-	field string
-	problem
+	field   string
+	problem problem
 }
 
 func (f fieldProblems) append(dst []byte, shape ErrorShape) []byte {
@@ -91,9 +91,9 @@ func (p itemProblems) appendList(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// appendJSONString writes a string as Python's json with ensure_ascii off does
-// it, save for the spelling of control characters. A lone surrogate stays as it
-// is, so that the answer can be seen to be impossible: see [encodable].
+// appendJSONString writes a string as Django REST framework does it. A lone
+// surrogate stays as it is, so that the answer can be seen to be impossible:
+// see [encodable].
 func appendJSONString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		return append(append(append(dst, '"'), s...), '"')

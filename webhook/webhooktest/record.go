@@ -12,10 +12,12 @@ type Record struct {
 	// with the ChangeID.
 	ID int64
 
-	// Change is what was stored: trimmed, in UTC, to the microsecond. Its
-	// ChangeID is what the request said, although Sentry forgets it; 0 stands
-	// for a number that does not fit into 64 bits.
+	// Change is what was stored: trimmed, in UTC, to the microsecond. Sentry
+	// itself forgets the ChangeID; here it is kept, 0 if it does not fit.
 	Change webhook.Change
+
+	// ChangeID is the change_id in full: Sentry takes integers of any length.
+	ChangeID string
 
 	// StoredAt is when, on the clock of [Config.Now].
 	StoredAt time.Time

@@ -3,6 +3,7 @@ package webhooktest
 import (
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Request is one request that the stand-in received on any path but the log's.
@@ -10,6 +11,9 @@ type Request struct {
 	// Number counts the requests from 1 in the order in which they were
 	// received.
 	Number int
+
+	// ReceivedAt is when its body was there, on the clock of [Config.Now].
+	ReceivedAt time.Time
 
 	// Method and URI are those of the request line.
 	Method, URI string

@@ -60,10 +60,14 @@ func (r rules) data(v value) ([]entry, problem) {
 	if !ok {
 		return nil, nonField(fmt.Sprintf("Expected a list of items but got type \"%s\".", typeName(v)))
 	}
-	entries, problems, bad := make([]entry, len(list)), make(itemProblems, len(list)), false
+	var entries []entry
+	problems, bad := make(itemProblems, len(list)), false
 	for i, item := range list {
-		entries[i], problems[i] = r.item(item)
-		bad = bad || problems[i] != nil
+		e, p := r.item(item)
+		problems[i], bad = p, bad || p != nil
+		if !bad {
+			entries = append(entries, e)
+		}
 	}
 	if bad {
 		return nil, problems

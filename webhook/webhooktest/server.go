@@ -1,6 +1,7 @@
 package webhooktest
 
 import (
+	"context"
 	"io"
 	"log"
 	"net"
@@ -11,13 +12,12 @@ import (
 // Server is a [Handler] on a loopback port, or in memory.
 type Server struct {
 	*Handler
-	listener  net.Listener
-	http      http.Server
-	transport *http.Transport
-	serving   sync.WaitGroup // the accepting goroutine
-	running   sync.WaitGroup // the requests; closing guards it against Close
-	closing   sync.Mutex
-	isClosed  bool
+	listener    net.Listener
+	http        http.Server
+	transport   *http.Transport
+	accepting   sync.WaitGroup
+	connections sync.WaitGroup
+	cancel      context.CancelFunc // ends what is held
 }
 
 // NewServer starts a stand-in. It panics if it cannot listen or the config is
@@ -30,23 +30,24 @@ func NewServer(config Config) *Server {
 	} else {
 		s.listener = listenLoopback()
 	}
-	s.http.Handler = http.HandlerFunc(s.serve)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
+	s.http.Handler = s.Handler
+	s.http.ConnState = s.count
 	s.http.ErrorLog = log.New(io.Discard, "", 0)
-	s.serving.Go(func() { _ = s.http.Serve(s.listener) })
+	s.accepting.Go(func() { _ = s.http.Serve(s.listener) })
 	return s
 }
 
-// serve counts the requests that run, so that Close can wait for them.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.closing.Lock()
-	if s.isClosed {
-		s.closing.Unlock()
-		panic(http.ErrAbortHandler)
+// count keeps the number of connections, so that Close can wait for them.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.connections.Add(1)
+	case http.StateHijacked, http.StateClosed:
+		s.connections.Done()
 	}
-	s.running.Add(1)
-	s.closing.Unlock()
-	defer s.running.Done()
-	s.ServeHTTP(w, r)
 }
 
 func listenLoopback() net.Listener {
@@ -79,17 +80,12 @@ func (s *Server) Transport() http.RoundTripper { return s.transport }
 // Client is a client over [Server.Transport]. Each call returns a new one.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
 
-// Close breaks all connections, ends what a fault holds, and returns when no
-// request is running any more. It may be called more than once.
+// Close breaks all connections, ends what a fault holds, and returns when
+// nothing runs any more. It may be called more than once.
 func (s *Server) Close() {
-	s.closing.Lock()
-	if !s.isClosed {
-		s.isClosed = true
-		close(s.closed)
-	}
-	s.closing.Unlock()
+	s.cancel()
 	_ = s.http.Close()
 	s.transport.CloseIdleConnections()
-	s.running.Wait()
-	s.serving.Wait()
+	s.accepting.Wait() // from here on no connection is added
+	s.connections.Wait()
 }

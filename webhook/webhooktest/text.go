@@ -52,7 +52,11 @@ func firstSurrogate(s string) rune {
 	return 0
 }
 
+// length counts code points.
 func length(s string) int {
+	if utf8.ValidString(s) {
+		return utf8.RuneCountInString(s)
+	}
 	n := 0
 	for range codePoints(s) {
 		n++

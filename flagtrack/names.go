@@ -1,0 +1,84 @@
+package flagtrack
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// maxNames is how many flag names a table remembers. An application that invents names (one per user, say) makes
+	// it start over, at the cost of time and never of memory.
+	maxNames = 4096
+	// maxNameBytes is the length above which a name is not remembered at all.
+	maxNameBytes = 256
+)
+
+// flagName is a flag's name, worked out once.
+type flagName struct {
+	// shown is the name in Sentry.
+	shown string
+	// key is the tag that holds the flag in a scope.
+	key string
+}
+
+// nameTable remembers flag names. A plain map behind an atomic pointer is the quickest to read; new names wait in a
+// second map, which replaces the first when it has been asked often enough to pay for its copy.
+type nameTable struct {
+	prefix string
+	read   atomic.Pointer[map[string]*flagName]
+
+	mu     sync.Mutex
+	recent map[string]*flagName // all of read and more; nil until read misses
+	misses int
+}
+
+// get returns what is known about name, which is not empty.
+func (t *nameTable) get(name string) *flagName {
+	if known := t.read.Load(); known != nil {
+		if f, ok := (*known)[name]; ok {
+			return f
+		}
+	}
+	return t.miss(name)
+}
+
+func (t *nameTable) miss(name string) *flagName {
+	if len(name) > maxNameBytes {
+		return t.workOut(name)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, ok := t.recent[name]
+	if !ok {
+		f = t.workOut(name)
+		t.remember(name, f)
+	}
+	if t.misses++; t.misses >= len(t.recent) {
+		known := t.recent
+		t.read.Store(&known)
+		t.recent, t.misses = nil, 0
+	}
+	return f
+}
+
+func (t *nameTable) remember(name string, f *flagName) {
+	if t.recent == nil {
+		t.recent = make(map[string]*flagName)
+		if known := t.read.Load(); known != nil {
+			maps.Copy(t.recent, *known)
+		}
+	}
+	if len(t.recent) >= maxNames {
+		clear(t.recent)
+		t.misses = 0
+	}
+	t.recent[strings.Clone(name)] = f
+}
+
+func (t *nameTable) workOut(name string) *flagName {
+	countName()
+	key := t.prefix + cleanName(name)
+	return &flagName{shown: key[len(t.prefix):], key: key}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package flagtrack
+
+const raceEnabled = false

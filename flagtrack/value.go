@@ -1,0 +1,51 @@
+package flagtrack
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// value is an evaluation's result as Sentry can show it. Sentry's issue page shows booleans only, so a result of
+// another type becomes part of the name: x=blue is shown as "x:blue" true.
+type value struct {
+	result bool
+	// variant is the whole name to show, or empty for a plain boolean.
+	variant string
+}
+
+// valueText renders a result that is not a boolean. It reports false for what has no short text: objects, lists, nil.
+func valueText(v any) (string, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case int64:
+		return strconv.FormatInt(v, 10), true
+	case float64:
+		return floatText(v, 64), true
+	}
+	r := reflect.ValueOf(v)
+	switch r.Kind() {
+	case reflect.String:
+		return r.String(), true
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(r.Int(), 10), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return strconv.FormatUint(r.Uint(), 10), true
+	case reflect.Float32:
+		return floatText(r.Float(), 32), true
+	case reflect.Float64:
+		return floatText(r.Float(), 64), true
+	}
+	return "", false
+}
+
+// floatText leaves out the plus sign, which is not legal in a name: 1e21, Inf, NaN.
+func floatText(f float64, bits int) string {
+	return strings.ReplaceAll(strconv.FormatFloat(f, 'g', -1, bits), "+", "")
+}
+
+// variantName returns the name that shows a flag together with its value.
+func variantName(shown, text string) string {
+	return cleanName(shown + ":" + text)
+}

@@ -1,0 +1,150 @@
+package vwo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds what is read of an answer: a page of a hundred features with
+// their variables takes some hundred KiB.
+const maxAnswer = 4 << 20
+
+// judge returns the body of a success; anything else is an *AnswerError.
+func (c *Client) judge(response *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	status := response.StatusCode
+	if status/100 == 2 {
+		switch {
+		case err != nil:
+			return nil, c.noAnswer(status, err)
+		case len(body) > maxAnswer:
+			return nil, &AnswerError{Status: status, cause: ErrUnexpectedAnswer, Detail: fmt.Sprintf("the body is longer than %d bytes", maxAnswer)}
+		}
+		return body, nil
+	}
+	answer := &AnswerError{Status: status, cause: causeOf(status)}
+	answer.Code, answer.Detail = c.detailOf(body)
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		answer.RetryAfter = min(max(retryAfter(response.Header, time.Now()), MinPause), maxPause)
+	}
+	return nil, answer
+}
+
+func causeOf(status int) error {
+	switch {
+	case status/100 == 3:
+		return ErrRedirected
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return ErrUnauthorized
+	case status == http.StatusNotFound:
+		return ErrNotFound
+	case status == http.StatusTooManyRequests:
+		return ErrRateLimited
+	case status == http.StatusRequestTimeout, status >= 500:
+		return ErrUnavailable
+	case status/100 == 4:
+		return ErrRefused
+	default:
+		return ErrUnexpectedAnswer
+	}
+}
+
+// detailOf reads VWO's error body; of anything else, which may be a proxy's
+// echo of the request, it tells only the size.
+func (c *Client) detailOf(body []byte) (code int, detail string) {
+	var answer struct {
+		Errors []struct {
+			Code    int    `json:"code"`
+			Message string `json:"message"`
+		} `json:"_errors"`
+	}
+	switch {
+	case len(body) == 0:
+		return 0, ""
+	case json.Unmarshal(body, &answer) != nil, len(answer.Errors) == 0:
+		return 0, fmt.Sprintf("a body of %d bytes that is not VWO's", len(body))
+	}
+	return answer.Errors[0].Code, quote(c.scrub(answer.Errors[0].Message))
+}
+
+// noAnswer is the error for a request whose answer did not arrive, or not to
+// its end.
+func (c *Client) noAnswer(status int, cause error) error {
+	// A url.Error prints the whole URL, and says nothing more.
+	if wrapped, ok := errors.AsType[*url.Error](cause); ok {
+		cause = wrapped.Err
+	}
+	// A transport of the caller's may have put the request into its error, and
+	// the standard one quotes the URL of a proxy.
+	if text := cause.Error(); c.scrub(text) != text || strings.Contains(text, "://") {
+		return &AnswerError{Status: status, cause: ErrUnavailable, Detail: "no answer (the cause shows a URL or the token and is left out)"}
+	}
+	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: firstRunes(cause.Error(), 2*maxQuoted), inner: cause}
+}
+
+// scrub takes the token out of foreign text.
+func (c *Client) scrub(text string) string {
+	token := c.token.plain()
+	for _, spelled := range []string{token, url.QueryEscape(token), url.PathEscape(token)} {
+		text = strings.ReplaceAll(text, spelled, redacted)
+	}
+	return text
+}
+
+// retryAfter reads a Retry-After header in either of its forms; 0 if there is
+// none.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(header.Get("Retry-After"))
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Duration(min(max(seconds, 0), int64(maxPause/time.Second))) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
+}
+
+// confirmToggle reads {"_data":{"<feature as sent>":{"isEnabled":bool}}}.
+func confirmToggle(body []byte, feature string, enabled bool) error {
+	var answer struct {
+		Data map[string]struct {
+			IsEnabled onOff `json:"isEnabled"`
+		} `json:"_data"`
+	}
+	unexpected := func(detail string) error {
+		return &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: detail}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return unexpected(fmt.Sprintf("a body of %d bytes that is not VWO's", len(body)))
+	}
+	state, ok := answer.Data[feature]
+	switch {
+	case !ok || !state.IsEnabled.known:
+		return unexpected("it does not tell the state of feature " + quote(feature))
+	case state.IsEnabled.on != enabled:
+		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", quote(feature), state.IsEnabled.on))
+	}
+	return nil
+}
+
+// onOff is a boolean that may come as 0 or 1, as VWO's own action sends it.
+type onOff struct{ on, known bool }
+
+func (o *onOff) UnmarshalJSON(text []byte) error {
+	switch string(text) {
+	case "true", "1":
+		*o = onOff{on: true, known: true}
+	case "false", "0":
+		*o = onOff{on: false, known: true}
+	default:
+		*o = onOff{}
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package vwo_test
+
+const raceEnabled = true

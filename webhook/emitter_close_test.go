@@ -149,6 +149,28 @@ func TestEmitterEmitDuringClose(t *testing.T) {
 	})
 }
 
+// TestEmitterCloseWaitsForEmit: what a slow store takes while Close is called is
+// accepted, so that it is delivered.
+func TestEmitterCloseWaitsForEmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{store: slowStore{newMemoryStore(t, webhook.MemoryStoreConfig{})}})
+		accepted := make(chan error, 1)
+		go func() { accepted <- r.emitter.Emit(t.Context(), someChange("flag")) }()
+		synctest.Wait()
+		r.close()
+		if err := <-accepted; err != nil || len(r.server.Changes()) != 1 {
+			t.Errorf("accepted: %v, delivered: %d", err, len(r.server.Changes()))
+		}
+	})
+}
+
+type slowStore struct{ webhook.Store }
+
+func (s slowStore) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
+	time.Sleep(3 * time.Second)
+	return s.Store.Enqueue(ctx, queue, items...)
+}
+
 func TestEmitterFlush(t *testing.T) {
 	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{Linger: time.Hour}}, func(t *testing.T, r *rig) {
 		if err := r.emitter.Flush(t.Context()); err != nil {

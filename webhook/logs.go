@@ -155,7 +155,7 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 
 // readLogs reads one page and the cursor of the next, empty if there is none.
 func readLogs(response *http.Response) ([]LogEntry, string, error) {
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode/100 != 2 {
 		return nil, "", judge(response)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxLogsAnswer+1))
@@ -163,7 +163,7 @@ func readLogs(response *http.Response) ([]LogEntry, string, error) {
 		return nil, "", noAnswer(response.StatusCode, err)
 	}
 	entries, err := parseLogs(body)
-	if err != nil || len(body) > maxLogsAnswer {
+	if err != nil || len(body) > maxLogsAnswer || response.StatusCode != http.StatusOK {
 		return nil, "", &AnswerError{Status: response.StatusCode, kind: ErrUnexpectedAnswer, Detail: detailOf(response, body)}
 	}
 	return entries, nextCursor(response.Header.Values("Link")), nil

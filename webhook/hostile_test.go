@@ -94,7 +94,7 @@ func TestAnswersThatAreNoneOfSentrys(t *testing.T) {
 
 // unwrapAny goes down to the last cause.
 func unwrapAny(err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the chain itself
 	case interface{ Unwrap() error }:
 		return e.Unwrap()
 	case interface{ Unwrap() []error }:

@@ -34,7 +34,7 @@ type childConfig struct {
 func (c childConfig) config() config {
 	var program config
 	program.Rules = stormRules(c.Names)
-	program.Store, program.database = c.SQLite, hidden{c.Postgres}
+	program.Store, program.database = c.SQLite, hide(c.Postgres)
 	program.CoolDown, program.CapPerHour = -1, -1
 	program.VWO.BaseURL = c.VWO
 	program.vwoToken = vwo.NewToken(c.VWOToken)

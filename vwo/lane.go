@@ -50,7 +50,7 @@ type lane struct {
 	waiting  int // records that wait for the emitter
 	outcomes []webhook.Outcome
 	settleBy time.Time // if there are outcomes
-	inStore  bool // there may be more than was taken
+	inStore  bool      // there may be more than was taken
 	busy     map[string]bool
 	tasks    chan task // to the workers
 }

@@ -75,10 +75,14 @@ func realSentry(s settings) (destination, error) {
 		name:      hostOf(s.dsn) + " for events, " + hostOf(s.webhookURL) + " for changes",
 		dsn:       s.dsn,
 		transport: watched,
-		webhook:   webhook.Config{URL: s.webhookURL, Secrets: []signing.Secret{s.secret}},
-		arrived:   watched.arrived,
-		trouble:   watched.trouble,
-		close:     watched.base.(*http.Transport).CloseIdleConnections,
+		webhook: webhook.Config{
+			URL:     s.webhookURL,
+			Secrets: []signing.Secret{s.secret},
+			Timeout: answerTimeout,
+		},
+		arrived: watched.arrived,
+		trouble: watched.trouble,
+		close:   watched.base.(*http.Transport).CloseIdleConnections,
 	}, nil
 }
 

@@ -16,8 +16,9 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
-// flushTimeout is how long the errors may take to arrive.
-const flushTimeout = 4 * time.Second
+// answerTimeout is how long Sentry may take to answer: for all the errors of the
+// visits, and for each change.
+const answerTimeout = 4 * time.Second
 
 // loop is one run of the quickstart.
 type loop struct {
@@ -159,10 +160,10 @@ func (l *loop) serve(ctx context.Context, visits ...visit) error {
 		l.report.visit(made)
 	}
 
-	flush, cancel := context.WithTimeout(ctx, flushTimeout)
+	flush, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if !sentry.FlushWithContext(flush) {
-		return fmt.Errorf("the errors were not sent within %v: no answer from where the DSN points", flushTimeout)
+		return fmt.Errorf("the errors were not sent within %v: no answer from where the DSN points", answerTimeout)
 	}
 	arrived := l.to.arrived()
 	titled := false

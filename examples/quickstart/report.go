@@ -17,12 +17,12 @@ type reporter struct {
 // opening prints what there is.
 func (r reporter) opening(flags definitions, server string) {
 	boolean := len(flags.booleans(visitors[0]))
-	newest := ""
+	carried := fmt.Sprintf("of which there are %d", boolean)
 	if boolean > maxFlags {
-		newest = fmt.Sprintf("newest %d of the ", maxFlags)
+		carried = fmt.Sprintf("the newest %d of %d", maxFlags, boolean)
 	}
 	fmt.Fprintf(r.out, "A shop with %d flags, and %s.\n", len(flags), server)
-	fmt.Fprintf(r.out, "Errors carry the %s%d boolean flags: Sentry shows no others.\n", newest, boolean)
+	fmt.Fprintf(r.out, "Errors carry the boolean flags, %s: Sentry shows no others.\n", carried)
 	for _, name := range flags.names() {
 		if _, err := target(flags[name].Targeting, visitors[0].attributes()); err != nil {
 			fmt.Fprintf(r.out, "Everybody gets the default variant of %s: in its targeting, %v.\n", shorten(name), err)

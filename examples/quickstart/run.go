@@ -44,7 +44,7 @@ func showLoop(ctx context.Context, asked settings, out io.Writer) error {
 	if !ok {
 		return errors.New("flag definitions: no boolean flag, and Sentry shows no others on an error")
 	}
-	to, err := connect(asked)
+	to, err := connect(asked) //nolint:contextcheck // a stand-in lives until it is closed
 	if err != nil {
 		return err
 	}

@@ -288,7 +288,7 @@ func TestCalledWrongly(t *testing.T) {
 	execute(t, nil, "flags.json").mustFail(t, 2, "flags.json")
 	execute(t, map[string]string{envDSN: "http://key@127.0.0.1/1"}).
 		mustFail(t, 2, "not set: SENTRY_FLAGS_WEBHOOK_URL, SENTRY_FLAGS_WEBHOOK_SECRET")
-	if r := execute(t, nil, "-h"); r.status != 0 || !strings.Contains(r.errors, "-flags") {
+	if r := execute(t, nil, "-h"); r.status != 0 || !strings.Contains(r.errors, "-flags") || !strings.Contains(r.errors, envDSN) {
 		t.Errorf("-h: status %d, %s", r.status, r.errors)
 	}
 }
@@ -339,8 +339,14 @@ func TestSentryThatDoesNotAnswer(t *testing.T) {
 	}))
 	defer silent.Close()
 	defer close(ended)
-	s.env[envDSN] = (&ingestion{project: "42", key: testKey}).dsn(silent.URL)
-	execute(t, s.env).mustFail(t, 1, "not sent within 4s")
+
+	noEvents := maps.Clone(s.env)
+	noEvents[envDSN] = (&ingestion{project: "42", key: testKey}).dsn(silent.URL)
+	execute(t, noEvents).mustFail(t, 1, "not sent within 4s")
+
+	noChanges := maps.Clone(s.env)
+	noChanges[envURL] = silent.URL + s.changes.Path()
+	execute(t, noChanges).mustFail(t, 1, "no clear answer")
 }
 
 // A run succeeds only if what arrived is what was expected, so each way in which

@@ -33,6 +33,12 @@ func readSettings(args []string, getenv func(string) string, stderr io.Writer) (
 	commandLine := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	commandLine.SetOutput(stderr)
 	commandLine.StringVar(&s.flagsFile, "flags", "", "`file` with flag definitions in flagd's JSON format, instead of the shop's own")
+	commandLine.Usage = func() {
+		fmt.Fprintln(stderr, "Shows the whole loop between a shop, its flags and Sentry, or a stand-in for it.")
+		fmt.Fprintln(stderr, "\nusage: quickstart [-flags file]")
+		commandLine.PrintDefaults()
+		fmt.Fprintf(stderr, "\nTo use your own Sentry, set %s, %s and %s.\n", envDSN, envURL, envSecret)
+	}
 	if err := commandLine.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return settings{}, err

@@ -1,0 +1,61 @@
+package readme
+
+import (
+	"database/sql"
+	"log"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
+)
+
+func TestDurableChange(t *testing.T) {
+	t.Chdir(t.TempDir())
+	server := webhooktest.NewServer(webhooktest.Config{})
+	defer server.Close()
+	client, err := webhook.NewClient(webhook.Config{URL: server.URL(), Secrets: []signing.Secret{server.Secret()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	change := webhook.Change{
+		Action:    webhook.ActionDeleted,
+		Flag:      "old-checkout",
+		CreatedBy: webhook.Author{ID: "deploy-bot", Type: webhook.AuthorName},
+	}
+
+	// README
+	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN("changes.db")) // the driver is modernc.org/sqlite
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := sqlstore.New(db, sqlstore.SQLite)
+	if err != nil {
+		log.Fatal(err)
+	}
+	emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = emitter.Emit(ctx, change) // nil: the change is on disk, and will reach Sentry
+	// end of README
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := emitter.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if stored := server.Changes(); len(stored) != 1 || stored[0].Flag != "old-checkout" {
+		t.Errorf("stored %v", stored)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -178,11 +178,26 @@ func TestSnapshotsNeverChange(t *testing.T) {
 	wantFlags(t, flagsOf(t, event), "a=T")
 }
 
+// TestSharedContexts: an application may use one map of contexts for all its events.
+func TestSharedContexts(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	shared := map[string]sentry.Context{"own": {"kept": true}}
+	AddFeatureFlag(ctx, "a", true)
+	hub.CaptureEvent(&sentry.Event{Message: "error", Contexts: shared})
+	AddFeatureFlag(ctx, "a", false)
+	hub.CaptureEvent(&sentry.Event{Message: "error", Contexts: shared})
+	wantFlags(t, flagsOf(t, held.all()[0]), "a=T")
+	wantFlags(t, flagsOf(t, held.all()[1]), "a=F")
+	if held.last(t).Contexts["own"]["kept"] != true {
+		t.Error("the event lost a context")
+	}
+}
+
 func TestNeverInTheWay(t *testing.T) {
 	panicking := mustNew(t, WithFilter(func(Evaluation) (Evaluation, bool) { panic("filter") }))
-	lost := mustNew(t, WithScope(func(context.Context) *sentry.Scope { panic("scope") }))
-	none := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return nil }))
-	zero := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return &sentry.Scope{} }))
+	lost := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { panic("scope") }))
+	none := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return nil }))
+	zero := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return &sentry.Scope{} }))
 	required := mustNew(t, WithHubRequired())
 	noScope := sentry.SetHubOnContext(context.Background(), sentry.NewHub(nil, nil))
 	disabled := sentry.SetHubOnContext(context.Background(), sentry.NewHub(sentry.NewNoopClient(), sentry.NewScope()))

@@ -15,8 +15,8 @@
 //
 // # What appears where in Sentry
 //
-// Errors and messages carry contexts.flags: the 100 flags evaluated last in the scope of the error, oldest first, each
-// once with its latest value. Sentry shows them in the "Feature Flags" table, searches them (flags["x"]:true),
+// Errors and messages carry contexts.flags: the flags evaluated last in the scope of the error (100, see WithCapacity),
+// oldest first, each once with its latest value. Sentry shows them in the "Feature Flags" table, searches them (flags["x"]:true),
 // and looks for suspect flags among them.
 //
 // Spans carry the attribute flag.evaluation.<name> for each of the first 10 flags evaluated while the span was active;
@@ -50,12 +50,19 @@
 // # Processors
 //
 // Until an event is put together, a scope keeps flags as tags with keys that start with U+0000. They are taken out
-// before BeforeSend and before anything is sent, on events of every kind. Two places can see them: a processor that
-// was added to the process-wide scope before this package was initialised, and, on a hub whose scope was made by
-// sentry.NewScope and not given to PrepareScope, the processors of that scope and client.
+// before BeforeSend and before anything is sent, on events of every kind. Only two kinds of event processors can see
+// them: those that were added to the process-wide scope before this package was initialised; and, on a hub whose scope
+// was made by sentry.NewScope and not given to PrepareScope, those of that scope, of its client, and global ones that
+// were added before this package was initialised.
 //
 // A flag must not be evaluated inside an event processor of a scope: sentry-go holds the scope's lock there, and
 // anything that changes the scope, like recording a flag, waits forever. BeforeSend is fine.
+//
+// # Cost
+//
+// A record takes about as long as two calls of Scope.SetTag and allocates nothing. A fork copies the flags along with
+// the scope's own tags. Nothing is kept per scope, and an entry per span only until its transaction is sent or the span
+// is collected. Names that never repeat (one per user, say) do not use more and more memory.
 //
 // # What it is not for
 //

@@ -39,8 +39,8 @@ func limitsFor(capacity, maxBytes int) (*limits, error) {
 		}
 	}
 	if len(all) == maxLimits {
-		return nil, fmt.Errorf("flagtrack: more than %d different combinations of capacity and byte budget in one "+
-			"process: make the trackers once and keep them", maxLimits)
+		return nil, fmt.Errorf("%w: more than %d different combinations of capacity and byte budget in one process; "+
+			"make trackers once and keep them", ErrInvalidOption, maxLimits)
 	}
 	l := &limits{capacity: capacity, maxBytes: maxBytes}
 	l.names.prefix = keyPrefix + string([]byte{byte(len(all))})

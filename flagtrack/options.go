@@ -90,10 +90,10 @@ func WithFilter(filter func(Evaluation) (Evaluation, bool)) Option {
 	}
 }
 
-// WithScope sets the function that finds the scope to record into, in place of the hub in the context. If it returns
+// WithScopeFinder sets the function that finds the scope to record into, in place of the hub in the context. If it returns
 // nil nothing is recorded except on a span in the context. It is called on each evaluation with a context that is
 // never nil. A nil function is ignored.
-func WithScope(find func(context.Context) *sentry.Scope) Option {
+func WithScopeFinder(find func(context.Context) *sentry.Scope) Option {
 	return func(c *config) {
 		if find != nil {
 			c.scope = find

@@ -3,6 +3,7 @@ package flagtrack
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -105,7 +106,7 @@ func TestNoHubGoesToTheProcess(t *testing.T) {
 type scopeKey struct{}
 
 func TestScopeFinder(t *testing.T) {
-	tracker := mustNew(t, WithScope(func(ctx context.Context) *sentry.Scope {
+	tracker := mustNew(t, WithScopeFinder(func(ctx context.Context) *sentry.Scope {
 		scope, _ := ctx.Value(scopeKey{}).(*sentry.Scope)
 		return scope
 	}))
@@ -118,7 +119,7 @@ func TestScopeFinder(t *testing.T) {
 }
 
 func TestNilOptionsAreIgnored(t *testing.T) {
-	tracker := mustNew(t, nil, WithFilter(nil), WithScope(nil))
+	tracker := mustNew(t, nil, WithFilter(nil), WithScopeFinder(nil))
 	ctx, hub, held := newHub(t)
 	tracker.AddFeatureFlag(ctx, "a", true)
 	wantFlags(t, captured(t, hub, held), "a=T")
@@ -152,7 +153,7 @@ func TestTooManyLimits(t *testing.T) {
 	for i := range maxLimits {
 		tracker, err := New(WithCapacity(1000 + i))
 		if err != nil {
-			if tracker != nil || !strings.Contains(err.Error(), "keep them") {
+			if tracker != nil || !errors.Is(err, ErrInvalidOption) || !strings.Contains(err.Error(), "keep them") {
 				t.Errorf("New returned %v and %v", tracker, err)
 			}
 			return

@@ -2,6 +2,7 @@ package flagtrack
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -80,10 +81,11 @@ func setFlagsContext(event *sentry.Event, flags []takenFlag, cleared string) {
 	if len(values) == 0 {
 		return
 	}
-	if event.Contexts == nil {
-		event.Contexts = make(map[string]sentry.Context)
-	}
-	event.Contexts["flags"] = sentry.Context{"values": values}
+	// The map may be the application's, and used for its next event too, which must not find these flags in it.
+	contexts := make(map[string]sentry.Context, len(event.Contexts)+1)
+	maps.Copy(contexts, event.Contexts)
+	contexts["flags"] = sentry.Context{"values": values}
+	event.Contexts = contexts
 }
 
 // render sorts the flags, keeps the newest that fit into the limits and returns them oldest first.

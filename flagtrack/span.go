@@ -57,17 +57,21 @@ func activeSpan(ctx context.Context, scope *sentry.Scope) *sentry.Span {
 
 // record adds a flag to span, unless nobody will ever see the span.
 func (t *spanTable) record(span *sentry.Span, shown string, v value) {
-	if span.Sampled != sentry.SampledTrue {
-		return
-	}
 	if e := t.entry(span); e != nil {
 		e.set(shown, v)
 	}
 }
 
+// entry returns the entry of span, or nil if it is not sampled or was not started by sentry-go and so has no id.
+//
+// A span's sampling decision is read only if the span has no entry yet: finishing a transaction that answered with an
+// ignored status (404, by default) writes it, without a lock.
 func (t *spanTable) entry(span *sentry.Span) *spanFlags {
 	if v, ok := t.entries.Load(span.SpanID); ok {
 		return v.(*spanFlags).in(span.TraceID)
+	}
+	if span.Sampled != sentry.SampledTrue || span.SpanID == (sentry.SpanID{}) {
+		return nil
 	}
 	fresh := &spanFlags{trace: span.TraceID}
 	if v, loaded := t.entries.LoadOrStore(span.SpanID, fresh); loaded {

@@ -131,6 +131,33 @@ func TestSpanVariants(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"x:red": true, "my_flag-a84e63b3": true})
 }
 
+func TestSpanForgottenWhenRendered(t *testing.T) {
+	ctx, _, _ := newHub(t)
+	transaction := sentry.StartTransaction(ctx, "job")
+	child := transaction.StartChild("step")
+	for _, span := range []*sentry.Span{child, transaction} {
+		AddFeatureFlag(span.Context(), "a", true)
+		span.Finish()
+	}
+	for _, span := range []*sentry.Span{child, transaction} {
+		if _, ok := spans.entries.Load(span.SpanID); ok {
+			t.Errorf("the span %q is still remembered", span.Op)
+		}
+	}
+}
+
+// TestSpanByHand: a span that sentry-go did not start has no id to know it by.
+func TestSpanByHand(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	span := &sentry.Span{Sampled: sentry.SampledTrue}
+	hub.Scope().SetSpan(span)
+	AddFeatureFlag(ctx, "a", true)
+	if _, ok := spans.entries.Load(span.SpanID); ok {
+		t.Error("the span is remembered")
+	}
+	wantFlags(t, captured(t, hub, held), "a=T")
+}
+
 // TestSpanOwnDataUntouched: the transaction's data is shared with the live span, so it must be copied.
 func TestSpanOwnDataUntouched(t *testing.T) {
 	ctx, _, held := newHub(t)
@@ -153,12 +180,29 @@ func TestSpanOwnDataUntouched(t *testing.T) {
 
 // TestSpanWithoutHub: what an option drops from the scope still goes to the span that the context names.
 func TestSpanWithoutHub(t *testing.T) {
-	tracker := mustNew(t, WithScope(func(context.Context) *sentry.Scope { return nil }))
+	tracker := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return nil }))
 	ctx, _, held := newHub(t)
 	span := sentry.StartSpan(ctx, "job")
 	tracker.AddFeatureFlag(span.Context(), "a", true)
 	span.Finish()
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"a": true})
+}
+
+// TestSpanWhileIgnored evaluates while a transaction is finished whose status makes sentry-go drop it.
+func TestSpanWhileIgnored(t *testing.T) {
+	ctx, _, held := newHub(t)
+	for range 200 {
+		transaction := sentry.StartTransaction(ctx, "job")
+		transaction.SetData("http.response.status_code", 404)
+		AddFeatureFlag(transaction.Context(), "before", true)
+		var wg sync.WaitGroup
+		wg.Go(func() { AddFeatureFlag(transaction.Context(), "meanwhile", true) })
+		transaction.Finish()
+		wg.Wait()
+	}
+	if n := len(held.all()); n != 0 {
+		t.Errorf("%d transactions were sent", n)
+	}
 }
 
 // TestSpanWhileFinishing evaluates on a transaction and its children while another goroutine finishes them.

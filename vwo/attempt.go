@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -20,7 +21,7 @@ var errPanicked = errors.New("vwo: the toggler panicked")
 func (l *lane) attempt(ctx context.Context, j *job, attempts int) {
 	r := l.relay
 	item := j.item
-	k, err := killOf(item)
+	k, err := r.claims.killOf(item)
 	if err != nil {
 		r.claims.finish(item.ID, false)
 		r.report(Report{Err: fmt.Errorf("%w: %w", ErrNotSwitched, err)})
@@ -40,7 +41,9 @@ func (l *lane) attempt(ctx context.Context, j *job, attempts int) {
 	err = r.toggle(ctx, &k)
 	switch {
 	case err == nil:
-		r.config.Logger.Info("vwo relay: switched", "flag", item.Key, "enabled", k.Enabled, "alert", quote(k.Alert), "attempts", attempts)
+		if r.logs(slog.LevelInfo) {
+			r.config.Logger.Info("vwo relay: switched", "flag", item.Key, "enabled", k.Enabled, "alert", quote(k.Alert), "attempts", attempts)
+		}
 		r.claims.apply(&k)
 		r.claims.finish(item.ID, true)
 		l.results <- result{job: j, stage: stageRecording}

@@ -3,6 +3,8 @@ package vwo
 import (
 	"sync"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
 const (
@@ -27,6 +29,7 @@ type claim struct {
 	owner    *lane
 	watchers int
 	finished bool
+	kill     *kill // what the item says, if this process has made it
 }
 
 type finishedClaim struct {
@@ -52,12 +55,28 @@ func (c *claims) get(id string) *claim {
 	return found
 }
 
-func (c *claims) watch(id string) *claim {
+func (c *claims) watch(id string, k *kill) *claim {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	watched := c.get(id)
 	watched.watchers++
+	if watched.kill == nil {
+		watched.kill = k
+	}
 	return watched
+}
+
+// killOf reads what an item says. What this process has made itself need not be
+// read again.
+func (c *claims) killOf(item webhook.Item) (kill, error) {
+	c.mu.Lock()
+	claimed := c.all[item.ID]
+	if claimed != nil && claimed.kill != nil {
+		defer c.mu.Unlock()
+		return *claimed.kill, nil
+	}
+	c.mu.Unlock()
+	return killOf(item)
 }
 
 func (c *claims) unwatch(id string) {
@@ -106,7 +125,7 @@ func (c *claims) finish(id string, switched bool) {
 	if claimed.finished {
 		return
 	}
-	claimed.finished, claimed.switched = true, switched
+	claimed.finished, claimed.switched, claimed.kill = true, switched, nil
 	close(claimed.done)
 	now := time.Now()
 	c.finished = append(c.finished, finishedClaim{id, now})

@@ -79,8 +79,9 @@ func (r *Relay) conclude(w http.ResponseWriter, d Decision) {
 	if d.Verdict != Ignored {
 		level = slog.LevelWarn
 	}
-	// The decision outlives the request, as the switch does.
-	r.config.Logger.LogAttrs(context.Background(), level, "vwo relay: "+string(d.Verdict), slog.Any("decision", d))
+	if r.logs(level) {
+		r.config.Logger.Log(context.Background(), level, "vwo relay: "+string(d.Verdict), "decision", d)
+	}
 	if r.config.OnDecision != nil {
 		func() {
 			defer r.recovered("OnDecision")
@@ -98,4 +99,9 @@ func (r *Relay) conclude(w http.ResponseWriter, d Decision) {
 		return
 	}
 	_, _ = w.Write([]byte(string(d.Verdict) + ": " + string(d.Reason) + "\n"))
+}
+
+// logs reports whether anybody reads, which saves writing for nobody.
+func (r *Relay) logs(level slog.Level) bool {
+	return r.config.Logger.Enabled(context.Background(), level)
 }

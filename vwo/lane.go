@@ -45,6 +45,15 @@ type lane struct {
 	waiting  int // records that wait for the emitter
 	outcomes []webhook.Outcome
 	inStore  bool // there may be more than was taken
+	busy     map[string]bool
+	tasks    chan task // to the workers
+}
+
+// task is one attempt at a job.
+type task struct {
+	ctx      context.Context //nolint:containedctx // a message, not a state
+	job      *job
+	attempts int
 }
 
 // job is an item that a lane deals with.
@@ -75,7 +84,7 @@ func newLane(r *Relay, store webhook.Store, queue string) *lane {
 	return &lane{
 		relay: r, store: store, queue: queue,
 		wake: make(chan struct{}, 1), results: make(chan result, 2*maxAttempts), draining: make(chan struct{}),
-		known: map[string]*job{},
+		known: map[string]*job{}, busy: map[string]bool{}, tasks: make(chan task),
 	}
 }
 
@@ -104,6 +113,7 @@ func (l *lane) run(ctx context.Context) {
 	// Nobody waits for a turn only to be told to stop.
 	turnCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer close(l.tasks)
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	ended := make(chan struct{})
@@ -214,13 +224,13 @@ func (l *lane) start(ctx context.Context) time.Duration {
 	if l.durable {
 		next = l.relay.config.PollInterval
 	}
-	busy := map[string]bool{}
+	clear(l.busy)
 	var done []*job
 	for _, j := range l.jobs {
-		if j.stage == stageRecording || busy[j.item.Key] {
+		if j.stage == stageRecording || l.busy[j.item.Key] {
 			continue
 		}
-		busy[j.item.Key] = true
+		l.busy[j.item.Key] = true
 		if j.stage == stageRunning || l.running >= maxAttempts || l.leaves(j) {
 			continue
 		}
@@ -241,13 +251,27 @@ func (l *lane) start(ctx context.Context) time.Duration {
 			j.attempts++
 			l.running++
 			l.waiting++
-			l.relay.running.Go(func() { l.attempt(ctx, j, j.attempts) })
+			l.dispatch(task{ctx, j, j.attempts})
 		}
 	}
 	for _, j := range done {
 		l.learn(result{job: j, final: &webhook.Outcome{ID: j.item.ID, State: webhook.StateDone}})
 	}
 	return next
+}
+
+// dispatch gives a task to a worker that has nothing to do, or to a new one.
+func (l *lane) dispatch(t task) {
+	select {
+	case l.tasks <- t:
+	default:
+		l.relay.running.Go(func() {
+			l.attempt(t.ctx, t.job, t.attempts)
+			for t := range l.tasks {
+				l.attempt(t.ctx, t.job, t.attempts)
+			}
+		})
+	}
 }
 
 // leaves reports whether a job is left in the store for the next process.

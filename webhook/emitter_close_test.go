@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,8 +182,10 @@ func TestEmitterFlush(t *testing.T) {
 func TestEmitterFlushUnderLoad(t *testing.T) {
 	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{BatchSize: 10}}, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
 		defer cancel()
-		go func() {
+		wg.Go(func() {
 			for ctx.Err() == nil {
 				// More than one request takes away.
 				if r.emitter.Emit(ctx, numberedlessChanges(30)...) != nil {
@@ -190,7 +193,7 @@ func TestEmitterFlushUnderLoad(t *testing.T) {
 				}
 				time.Sleep(time.Millisecond)
 			}
-		}()
+		})
 		time.Sleep(10 * time.Millisecond)
 		r.server.Fail(webhooktest.Status(503))
 		if err := r.emitter.Flush(t.Context()); err != nil {

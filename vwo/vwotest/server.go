@@ -72,8 +72,9 @@ type Server struct {
 
 	config Config
 	http   *httptest.Server
-	closed chan struct{}
+	closed chan struct{} // hanging requests end with it
 
+	release  sync.Once
 	mu       sync.Mutex
 	fault    func(*http.Request) Fault
 	states   map[[2]string]bool
@@ -109,9 +110,13 @@ func newServer(config Config) *Server {
 	return s
 }
 
+// Release lets go of every request that hangs, as if the connections broke, and
+// of those that would hang after it.
+func (s *Server) Release() { s.release.Do(func() { close(s.closed) }) }
+
 // Close ends the server and every request that hangs in it.
 func (s *Server) Close() {
-	close(s.closed)
+	s.Release()
 	if s.http != nil {
 		s.http.CloseClientConnections()
 		s.http.Close()
@@ -231,7 +236,7 @@ func (s *Server) misbehave(w http.ResponseWriter, r *http.Request, body []byte, 
 		case <-r.Context().Done():
 			return true
 		case <-s.closed:
-			return true
+			panic(http.ErrAbortHandler)
 		}
 	}
 	if fault.Break {

@@ -80,7 +80,7 @@ func (d Dialect) engine(prefix string) (engine, error) {
 	case PostgreSQL:
 		return &postgresEngine{prefix: prefix, words: strings.NewReplacer(
 			"{p}", prefix,
-			"{now}", "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+			"{now}", "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
 			"{next}", "nextval('"+prefix+"seq')",
 			"{share}", " FOR SHARE",
 		)}, nil

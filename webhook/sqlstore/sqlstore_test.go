@@ -17,7 +17,12 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if code, isChild := runCrashChild(); isChild {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // postgresEnv names the environment variable with the DSN of a PostgreSQL to
 // test on.

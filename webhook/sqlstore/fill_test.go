@@ -1,0 +1,41 @@
+package sqlstore_test
+
+import (
+	"testing"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
+)
+
+// fill enqueues n changes, in the form in which an emitter does.
+func fill(tb testing.TB, store webhook.Store, n int) {
+	tb.Helper()
+	idle, err := webhook.NewClient(webhook.Config{URL: newURL, Secrets: []signing.Secret{signing.NewSecret(sinkSecret)}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	memory, err := webhook.NewMemoryStore(webhook.MemoryStoreConfig{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	emitter, err := webhook.NewEmitter(idle, memory, webhook.EmitterConfig{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer emitter.Close(tb.Context())
+	for start := 0; start < n; start += 1000 {
+		var changes []webhook.Change
+		for i := start; i < min(n, start+1000); i++ {
+			changes = append(changes, crashChange(i))
+		}
+		items, err := emitter.Items(changes...)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := store.Enqueue(tb.Context(), webhook.DefaultQueue, items...); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+const newURL = "https://sentry.io/api/0/organizations/acme/flags/hooks/provider/generic/"

@@ -7,9 +7,12 @@ type batcher struct {
 	size     int // the most
 	cap      int // the most for now, after an answer of 413
 	suspects int // among so many items at the head is one that Sentry refuses
+	seen     map[string]struct{}
 }
 
-func newBatcher(size int) *batcher { return &batcher{size: size, cap: size} }
+func newBatcher(size int) *batcher {
+	return &batcher{size: size, cap: size, seen: make(map[string]struct{})}
+}
 
 // choose returns the items for the next request: the longest run from the head
 // within the limits in which no ChangeID repeats, for Sentry would silently
@@ -20,13 +23,16 @@ func (b *batcher) choose(items []Item) []Item {
 		limit = max(1, min(limit, b.suspects/2))
 	}
 	items = items[:min(limit, len(items))]
-	seen := make(map[string]struct{}, len(items))
+	if len(items) < 2 {
+		return items
+	}
+	clear(b.seen)
 	for i, item := range items {
 		id := changeIDOf(item.ID)
-		if _, repeated := seen[id]; repeated {
+		if _, repeated := b.seen[id]; repeated {
 			return items[:i]
 		}
-		seen[id] = struct{}{}
+		b.seen[id] = struct{}{}
 	}
 	return items
 }

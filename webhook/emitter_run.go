@@ -28,7 +28,9 @@ type delivery struct {
 	// guilty says that a change died alone of a refused request, and none was
 	// delivered since.
 	guilty bool
-	body   []byte
+	// Kept for their memory.
+	encoded [][]byte
+	body    []byte
 }
 
 // run delivers until the emitter is closed, or the store.

@@ -30,17 +30,12 @@ func (d *delivery) send(ctx context.Context, items []Item) time.Duration {
 
 // post sends the items, which were encoded when they were emitted.
 func (d *delivery) post(ctx context.Context, items []Item) error {
-	d.body = appendItems(d.body[:0], items)
-	return d.client.post(ctx, d.body)
-}
-
-// appendItems appends to dst the request body that carries the items.
-func appendItems(dst []byte, items []Item) []byte {
-	encoded := make([][]byte, len(items))
-	for i, item := range items {
-		encoded[i] = item.Body
+	d.encoded = d.encoded[:0]
+	for _, item := range items {
+		d.encoded = append(d.encoded, item.Body)
 	}
-	return joinBody(dst, encoded...)
+	d.body = joinBody(d.body[:0], d.encoded...)
+	return d.client.post(ctx, d.body)
 }
 
 func (d *delivery) delivered(items []Item) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -36,6 +37,7 @@ type childConfig struct {
 	Processes int           // that share the flags
 	Number    int           // of this process, from 0
 	Pace      time.Duration // between two changes of a flag
+	Watched   bool          // standard input is a pipe from the parent
 }
 
 const crashFlags = 20
@@ -52,6 +54,12 @@ func runCrashChild() (exitCode int, isChild bool) {
 	}
 	roles := map[string]func(context.Context) error{
 		"emit": c.emit, "transactions": c.transactions, "enqueue": c.enqueue, "drain": c.drain,
+	}
+	if c.Watched {
+		go func() { // end with the parent, however that ends
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(2)
+		}()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -76,7 +84,11 @@ func (c childConfig) db() (*sql.DB, error) {
 }
 
 func (c childConfig) store(db *sql.DB) (*sqlstore.Store, error) {
-	return sqlstore.New(db, c.Dialect, sqlstore.WithTablePrefix(c.prefix()))
+	var options []sqlstore.Option
+	if c.Dialect == sqlstore.PostgreSQL {
+		options = append(options, sqlstore.WithTablePrefix(c.prefix()))
+	}
+	return sqlstore.New(db, c.Dialect, options...)
 }
 
 func (c childConfig) emitter(store webhook.Store) (*webhook.Emitter, error) {
@@ -184,7 +196,14 @@ func (c childConfig) transactions(ctx context.Context) error {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+c.prefix()+"own (id BIGINT PRIMARY KEY)"); err != nil {
 		return err
 	}
+	committed, err := c.committed(ctx, db)
+	if err != nil {
+		return err
+	}
 	err = c.produce(ctx, func(i int) error {
+		if committed[crashChange(i).ChangeID] {
+			return nil
+		}
 		time.Sleep(c.Pace)
 		return c.transaction(ctx, db, store, emitter, i)
 	})
@@ -208,12 +227,8 @@ func (c childConfig) transaction(ctx context.Context, db *sql.DB, store *sqlstor
 		return err
 	}
 	defer tx.Rollback()
-	result, err := tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO %sown (id) VALUES (%d) ON CONFLICT DO NOTHING", c.prefix(), change.ChangeID))
-	if err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("INSERT INTO %sown (id) VALUES (%d)", c.prefix(), change.ChangeID)); err != nil {
 		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return err // committed before the last kill
 	}
 	if _, err := store.EnqueueTx(ctx, tx, emitter.Queue(), items...); err != nil {
 		return err
@@ -222,6 +237,24 @@ func (c childConfig) transaction(ctx context.Context, db *sql.DB, store *sqlstor
 		return tx.Rollback()
 	}
 	return tx.Commit()
+}
+
+// committed reads which of the caller's own rows there are.
+func (c childConfig) committed(ctx context.Context, db *sql.DB) (map[int64]bool, error) {
+	rows, err := db.QueryContext(ctx, "SELECT id FROM "+c.prefix()+"own")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ids := make(map[int64]bool)
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids[id] = true
+	}
+	return ids, rows.Err()
 }
 
 // enqueue accepts changes one by one, for others to count the fsyncs.

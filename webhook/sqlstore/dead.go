@@ -67,7 +67,7 @@ func (s *Store) replay(ctx context.Context, tx *sql.Tx, queue string, ids []stri
 	}
 	// One by one, so that each gets a place behind the one before it.
 	revive, err := tx.PrepareContext(ctx, s.engine.sql(`UPDATE {p}items
-		SET state = 0, seq = {next}, changed_at = {now}, reason = '' WHERE queue = $1 AND id = $2 AND state = 1`))
+		SET state = 0, seq = {next}, changed_at = {now}, reason = '' WHERE queue = $1 AND id = $2 AND state + 0 = 1`))
 	if err != nil {
 		return 0, err
 	}

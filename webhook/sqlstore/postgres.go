@@ -118,7 +118,7 @@ func (e *postgresEngine) tryLock(ctx context.Context, s *Store, queue string) (*
 	var locked bool
 	err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, e.advisory("turn", queue)).Scan(&locked)
 	if err == nil && locked {
-		err = keepAlive(ctx, conn)
+		err = prepare(ctx, conn)
 	}
 	switch {
 	case err != nil:
@@ -130,12 +130,16 @@ func (e *postgresEngine) tryLock(ctx context.Context, s *Store, queue string) (*
 	return conn, nil
 }
 
-// keepAlive has the server notice within half a minute that the machine at the
-// other end is gone, instead of within hours, and not mind an idle queue.
-func keepAlive(ctx context.Context, conn *sql.Conn) error {
+// prepare makes a session fit for a turn, which nobody else uses and which is
+// closed after it. The server shall notice within half a minute, instead of
+// within hours, that the machine at the other end is gone, and not mind an idle
+// queue. And it shall read the queue along its index: without statistics, as in
+// a table that has just been filled, it would read and sort all of it each time.
+func prepare(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, `SELECT set_config(name, value, false) FROM (VALUES
 		('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
-		('idle_session_timeout', '0')) AS wanted (name, value)
+		('idle_session_timeout', '0'),
+		('enable_bitmapscan', 'off'), ('enable_seqscan', 'off'), ('enable_sort', 'off')) AS wanted (name, value)
 		WHERE name IN (SELECT name FROM pg_settings)`)
 	return err
 }

@@ -152,7 +152,7 @@ func runs(outcomes []webhook.Outcome) [][]webhook.Outcome {
 func (t *turn) settleRun(ctx context.Context, tx *sql.Tx, run []webhook.Outcome) error {
 	if run[0].State == webhook.StateDead {
 		_, err := tx.ExecContext(ctx, t.store.engine.sql(`UPDATE {p}items
-			SET state = 1, seq = {next}, changed_at = {now}, reason = $3 WHERE queue = $1 AND id = $2 AND state = 0`),
+			SET state = 1, seq = {next}, changed_at = {now}, reason = $3 WHERE queue = $1 AND id = $2 AND state + 0 = 0`),
 			t.queue, run[0].ID, webhook.CutReason(run[0].Reason))
 		return err
 	}
@@ -163,18 +163,41 @@ func (t *turn) settleRun(ctx context.Context, tx *sql.Tx, run []webhook.Outcome)
 	for _, outcome := range run {
 		args = append(args, outcome.ID)
 	}
+	// Written as a sum, the state offers the planner no index: the one of the
+	// waiting items would have it read the whole queue.
 	_, err := tx.ExecContext(ctx, t.store.engine.sql(`UPDATE {p}items
-		SET state = 2, changed_at = {now}, ord_key = '', body = $2 WHERE queue = $1 AND state = 0 AND id IN (`+list(3, len(run))+`)`), args...)
+		SET state = 2, changed_at = {now}, ord_key = '', body = $2 WHERE queue = $1 AND state + 0 = 0 AND id IN (`+list(3, len(run))+`)`), args...)
 	return err
 }
 
 // forget removes some of what was settled longer ago than the dedupe window:
-// more than was settled now, so that the table does not grow.
+// more than was settled now, so that the table does not grow. Mostly there is
+// nothing, which the query finds out by its index.
 func (t *turn) forget(ctx context.Context, tx *sql.Tx, settled int) error {
-	_, err := tx.ExecContext(ctx, t.store.engine.sql(`DELETE FROM {p}items WHERE seq IN (
-		SELECT seq FROM {p}items WHERE state = 2 AND changed_at <= {now} - $1 ORDER BY changed_at LIMIT $2)`),
-		t.store.window.Microseconds(), 2*settled+1)
+	old, err := t.forgettable(ctx, tx, min(2*settled+1, insertRows))
+	if err != nil || len(old) == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, t.store.engine.sql(`DELETE FROM {p}items WHERE seq IN (`+list(1, len(old))+`)`), old...)
 	return err
+}
+
+func (t *turn) forgettable(ctx context.Context, tx *sql.Tx, limit int) ([]any, error) {
+	rows, err := tx.QueryContext(ctx, t.store.engine.sql(`SELECT seq FROM {p}items
+		WHERE state = 2 AND changed_at <= {now} - $1 ORDER BY changed_at LIMIT $2`), t.store.window.Microseconds(), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var old []any
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		old = append(old, seq)
+	}
+	return old, rows.Err()
 }
 
 // Release implements [webhook.Turn].

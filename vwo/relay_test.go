@@ -301,7 +301,7 @@ func TestFailsForGood(t *testing.T) {
 			// It did not work, so the next alert may try within the cool-down.
 			flags.fail = nil
 			expect(t, relay, &decided, eventAlert("f", time.Now()), 200, vwo.ReasonActs)
-			if len(recorded.all()) != 1 {
+			if synctest.Wait(); len(recorded.all()) != 1 {
 				t.Errorf("records: %+v", recorded.all())
 			}
 		})

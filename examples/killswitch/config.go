@@ -127,12 +127,18 @@ type secrets struct {
 	database     hidden           // KILLSWITCH_DATABASE_URL
 }
 
-// hidden is text that is not to be printed.
-type hidden struct{ text string }
+// hidden is text that is not to be printed: it sits in a closure, where no
+// printer finds it. The zero value is empty.
+type hidden struct{ reveal func() string }
 
-func (hidden) String() string { return "[redacted]" }
+func hide(text string) hidden { return hidden{func() string { return text }} }
 
-func (hidden) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacted]") }
+func (h hidden) text() string {
+	if h.reveal == nil {
+		return ""
+	}
+	return h.reveal()
+}
 
 func readConfig(path string, env func(string) string) (config, error) {
 	raw, err := os.ReadFile(path)
@@ -176,8 +182,8 @@ func readSecrets(env func(string) string) (secrets, error) {
 	}
 	s.flagsURL = env("SENTRY_FLAGS_WEBHOOK_URL")
 	s.flagsSecrets = secretsOf(get("SENTRY_FLAGS_WEBHOOK_SECRET"), get("SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"))
-	s.dsn = hidden{get("SENTRY_DSN")}
-	s.database = hidden{get("KILLSWITCH_DATABASE_URL")}
+	s.dsn = hide(get("SENTRY_DSN"))
+	s.database = hide(get("KILLSWITCH_DATABASE_URL"))
 	switch {
 	case failed != nil:
 		return secrets{}, failed

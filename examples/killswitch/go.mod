@@ -7,6 +7,7 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/sentryflags/sentryflags-go v0.1.0
 	github.com/sentryflags/sentryflags-go/webhook/sqlstore v0.1.0
+	go.uber.org/goleak v1.3.0
 	modernc.org/sqlite v1.60.1
 )
 

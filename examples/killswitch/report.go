@@ -39,8 +39,10 @@ func (r *reporter) send(report vwo.Report) {
 	hub.CaptureException(report.Err)
 }
 
-func (r *reporter) flush() {
+// close sends what is on its way.
+func (r *reporter) close() {
 	if r.hub != nil {
 		r.hub.Flush(5 * time.Second)
+		r.hub.Client().Close()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
@@ -89,10 +90,13 @@ func newService(ctx context.Context, c config, o options) (_ *service, err error
 func (s *service) openStore(c config) (webhook.Store, error) {
 	driver, dsn, dialect := "sqlite", "", sqlstore.SQLite
 	switch {
-	case c.database.text != "" && c.Store != "":
+	case c.database.text() != "" && c.Store != "":
 		return nil, errors.New("store and KILLSWITCH_DATABASE_URL exclude each other")
-	case c.database.text != "":
-		driver, dsn, dialect = "pgx", c.database.text, sqlstore.PostgreSQL
+	case c.database.text() != "":
+		driver, dsn, dialect = "pgx", c.database.text(), sqlstore.PostgreSQL
+		if _, err := pgx.ParseConfig(dsn); err != nil {
+			return nil, errors.New("KILLSWITCH_DATABASE_URL cannot be read") // the cause may show its password
+		}
 	case c.Store != "":
 		dsn = sqlstore.SQLiteDSN(c.Store)
 	default:
@@ -100,7 +104,7 @@ func (s *service) openStore(c config) (webhook.Store, error) {
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
-		return nil, errors.New("the database's address cannot be read") // the cause may show its password
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	store, err := sqlstore.New(db, dialect)
 	if err != nil {
@@ -171,11 +175,11 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 
 // serve runs until ctx ends, and then stops gracefully.
 func serve(ctx context.Context, c config, logger *slog.Logger) error {
-	reports, err := newReporter(c.dsn.text)
+	reports, err := newReporter(c.dsn.text())
 	if err != nil {
 		return err
 	}
-	defer reports.flush()
+	defer reports.close()
 	s, err := newService(ctx, c, options{logger: logger, onReport: reports.send})
 	if err != nil {
 		return err

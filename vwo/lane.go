@@ -20,6 +20,11 @@ const (
 	// The pauses between two attempts at one flag, or two at the store.
 	firstPause   = 500 * time.Millisecond
 	longestPause = 30 * time.Second
+	// settleWithin and settleMany are how long and how many finished switches
+	// wait to be settled together while others are under way: a durable store
+	// writes to disk each time, and has alerts to take meanwhile.
+	settleWithin = 50 * time.Millisecond
+	settleMany   = 64
 	// lastSettle is what the store gets to hear of the last switches after a
 	// context has ended.
 	lastSettle = time.Second
@@ -44,7 +49,8 @@ type lane struct {
 	running  int // attempts
 	waiting  int // records that wait for the emitter
 	outcomes []webhook.Outcome
-	inStore  bool // there may be more than was taken
+	settleBy time.Time // if there are outcomes
+	inStore  bool      // there may be more than was taken
 	busy     map[string]bool
 	tasks    chan task // to the workers
 }
@@ -170,7 +176,9 @@ func (l *lane) work(ctx context.Context, turn webhook.Turn) (err error) {
 			}
 		}
 		next := l.start(jobsCtx)
-		if err := l.settle(ctx, turn); err != nil {
+		if left := l.settleIn(); left > 0 {
+			next = min(next, left)
+		} else if err := l.settle(ctx, turn); err != nil {
 			return err
 		}
 		if l.inStore {
@@ -315,11 +323,21 @@ func (l *lane) learn(r result) {
 	if r.final == nil {
 		return
 	}
+	if len(l.outcomes) == 0 {
+		l.settleBy = time.Now().Add(settleWithin)
+	}
 	l.outcomes = append(l.outcomes, *r.final)
-	delete(l.known, r.job.item.ID)
 	if i := slices.Index(l.jobs, r.job); i >= 0 {
 		l.jobs = slices.Delete(l.jobs, i, i+1)
 	}
+}
+
+// settleIn returns how long the outcomes can wait for others.
+func (l *lane) settleIn() time.Duration {
+	if !l.durable || l.running+l.waiting == 0 || len(l.outcomes) == 0 || len(l.outcomes) >= settleMany {
+		return 0
+	}
+	return time.Until(l.settleBy)
 }
 
 // settle tells the store what became of the items.
@@ -332,6 +350,9 @@ func (l *lane) settle(ctx context.Context, turn webhook.Turn) error {
 	}
 	// Where more than one take was waiting, the rest may be taken now.
 	l.inStore = l.inStore || len(l.jobs) < takeLimit && len(l.jobs)+len(l.outcomes) >= takeLimit
+	for _, outcome := range l.outcomes {
+		delete(l.known, outcome.ID)
+	}
 	l.outcomes = l.outcomes[:0]
 	return nil
 }

@@ -99,7 +99,9 @@ func NewRelay(config RelayConfig) (*Relay, error) {
 	}
 	r.fallback = newLane(r, fallback, config.Queue)
 	r.lanes = []*lane{r.fallback}
-	if config.Store != nil {
+	// What waits in the store of a relay that was no dry run is not touched by
+	// one that is.
+	if config.Store != nil && !config.DryRun {
 		durable := newLane(r, config.Store, config.Queue)
 		durable.durable = true
 		r.lanes = append(r.lanes, durable)

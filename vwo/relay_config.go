@@ -89,7 +89,8 @@ type RelayConfig struct {
 	AnswerWithin time.Duration
 	// ReadTimeout is how long a body may take to arrive. Defaults to 2 seconds.
 	ReadTimeout time.Duration
-	// DryRun decides and records in the log, and switches nothing.
+	// DryRun decides and records in the log, and switches nothing: not even what
+	// waits in the store.
 	DryRun bool
 
 	// Logger gets a line per decision and per attempt. Nil is silent.

@@ -301,7 +301,7 @@ func TestFailsForGood(t *testing.T) {
 			// It did not work, so the next alert may try within the cool-down.
 			flags.fail = nil
 			expect(t, relay, &decided, eventAlert("f", time.Now()), 200, vwo.ReasonActs)
-			if len(recorded.all()) != 1 {
+			if synctest.Wait(); len(recorded.all()) != 1 {
 				t.Errorf("records: %+v", recorded.all())
 			}
 		})
@@ -443,6 +443,59 @@ func TestNothingCanKeepIt(t *testing.T) {
 		}
 		if n := len(heard.all()); n != 10_002 {
 			t.Errorf("%d reports, want one for each that was lost", n)
+		}
+	})
+}
+
+// TestHangingUpDoesNotReachTheStore has Sentry gone before the store is asked.
+func TestHangingUpDoesNotReachTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var flags switches
+		var heard reports
+		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Store: newMemoryStore(t), OnReport: heard.add})
+		gone, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		if status := deliver(relay, signed(eventAlert("f", time.Now())).WithContext(gone)); status != 200 {
+			t.Errorf("status %d", status)
+		}
+		if len(heard.all()) > 0 || flags.count() != 1 {
+			t.Errorf("%d switches, reports %v", flags.count(), heard.all())
+		}
+	})
+}
+
+// TestOffWins has one alert match two rules that disagree about a flag.
+func TestOffWins(t *testing.T) {
+	off := vwo.Rule{Alert: "f", Project: "shop", Target: flagOf("f")}
+	on := off
+	on.When, on.SwitchOn = []vwo.Trigger{vwo.IssueAlertTriggered}, true
+	for _, rules := range [][]vwo.Rule{{off, on}, {on, off}, {on, off, on}} {
+		synctest.Test(t, func(t *testing.T) {
+			var flags switches
+			relay := newRelay(t, vwo.RelayConfig{Rules: rules, Toggler: &flags})
+			deliver(relay, signed(eventAlert("f", time.Now())))
+			if done, _ := flags.all(); len(done) != 1 || done[0].enabled {
+				t.Errorf("%+v", done)
+			}
+		})
+	}
+}
+
+// TestDryRunLeavesTheStoreAlone starts a dry run on what another relay has left.
+func TestDryRunLeavesTheStoreAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flags := switches{fail: func(context.Context, int) error { return errDown }}
+		config := vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Store: newMemoryStore(t)}
+		relay := newRelay(t, config)
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		if err := relay.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		flags.fail, config.DryRun = nil, true
+		newRelay(t, config)
+		time.Sleep(time.Minute)
+		if flags.count() > 0 {
+			t.Error("a dry run has switched")
 		}
 	})
 }

@@ -293,6 +293,8 @@ func TestEmitterAnswerTable(t *testing.T) {
 		{"405", webhooktest.Status(405), webhook.ErrMisdirected, longest, true},
 		{"415", webhooktest.Status(415), webhook.ErrMisdirected, longest, true},
 		{"200 of a proxy", webhooktest.ProxyPage(), webhook.ErrUnexpectedAnswer, backoff, false},
+		{"200 with a position beyond the request", webhooktest.Answer(200, "application/json", `{"data":{"100000":{"flag":["Bad."]}}}`), webhook.ErrUnexpectedAnswer, backoff, false},
+		{"200 with Sentry's keys and no position", webhooktest.Answer(200, "application/json", `{"data":{"status":["ok"]}}`), webhook.ErrUnexpectedAnswer, backoff, false},
 		{"10 MB", webhooktest.Answer(200, "text/plain", strings.Repeat("x", 10<<20)), webhook.ErrUnexpectedAnswer, backoff, false},
 		{"408", webhooktest.Status(408), webhook.ErrAmbiguous, backoff, false},
 		{"418", webhooktest.Status(418), webhook.ErrUnexpectedAnswer, backoff, false},
@@ -376,7 +378,6 @@ func TestEmitterHalves(t *testing.T) {
 		{"400", 400, `{"detail":"JSON parse error"}`},
 		{"422", 422, ``},
 		{"200 without positions", 200, `{"non_field_errors":["Invalid data."]}`},
-		{"200 with a position beyond the request", 200, `{"data":{"100000":{"flag":["Bad."]}}}`},
 		{"200 with more than positions", 200, `{"data":{"0":{"flag":["Bad."]}},"meta":["Bad."]}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,0 +1,56 @@
+// Killswitch is a service that takes Sentry's alerts and switches VWO feature
+// flags off. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "killswitch:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program, until ctx ends.
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("killswitch", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("config", "killswitch.json", "the configuration `file`")
+	check := flags.Bool("check", false, "check the configuration against VWO and Sentry, and exit")
+	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *demo {
+		return playDemo(ctx, stdout)
+	}
+	config, err := readConfig(*file, env)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(stderr, nil))
+	if *check {
+		return runCheck(ctx, config, stdout)
+	}
+	return serve(ctx, config, logger)
+}

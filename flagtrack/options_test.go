@@ -150,6 +150,11 @@ func TestLimitsOfTheNewest(t *testing.T) {
 }
 
 func TestTooManyLimits(t *testing.T) {
+	all, most := registry.all.Load(), registry.most.Load()
+	t.Cleanup(func() { // or no other test could make a tracker afterwards
+		registry.all.Store(all)
+		registry.most.Store(most)
+	})
 	for i := range maxLimits {
 		tracker, err := New(WithCapacity(1000 + i))
 		if err != nil {

@@ -167,6 +167,17 @@ func TestTooManyLimits(t *testing.T) {
 	t.Error("there is no limit")
 }
 
+// TestNamedBool: a type of an application's own may be a boolean all the same.
+func TestNamedBool(t *testing.T) {
+	type toggle bool
+	for _, tracker := range []*Tracker{mustNew(t), mustNew(t, WithAllValues())} {
+		ctx, hub, held := newHub(t)
+		tracker.AddFeatureFlag(ctx, "on", toggle(true))
+		tracker.AddFeatureFlag(ctx, "off", toggle(false))
+		wantFlags(t, captured(t, hub, held), "on=T off=F")
+	}
+}
+
 func TestAllValues(t *testing.T) {
 	type plan string
 	for _, c := range []struct {

@@ -65,7 +65,7 @@ func (t *Tracker) record(ctx context.Context, flag string, received any, variant
 		}
 		flag, received = e.Flag, e.Value
 	}
-	result, isBool := received.(bool)
+	result, isBool := boolValue(received)
 	if flag == "" || !isBool && !t.allValues {
 		return
 	}

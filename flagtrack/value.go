@@ -14,6 +14,17 @@ type value struct {
 	variant string
 }
 
+// boolValue reports whether v is a boolean, of whatever named type, and which.
+func boolValue(v any) (result, ok bool) {
+	if b, ok := v.(bool); ok {
+		return b, true
+	}
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Bool {
+		return r.Bool(), true
+	}
+	return false, false
+}
+
 // valueText renders a result that is not a boolean. It reports false for what has no short text: objects, lists, nil.
 func valueText(v any) (string, bool) {
 	switch v := v.(type) {

@@ -270,6 +270,23 @@ func TestSweepReadsScopes(t *testing.T) {
 	}
 }
 
+// TestSweepKeepsEnough: flags recorded under several limits have several tags, of which an event shows one.
+func TestSweepKeepsEnough(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	trackers := []*Tracker{mustNew(t, WithCapacity(3)), mustNew(t, WithCapacity(3), WithMaxBytes(8000))}
+	for _, name := range flagNames(10) {
+		for _, tracker := range trackers {
+			tracker.AddFeatureFlag(ctx, name, true)
+		}
+	}
+	want := captured(t, hub, held)
+	sweep(hub.Scope(), 3)
+	wantFlags(t, captured(t, hub, held), want)
+	if n := len(copyTags(hub.Scope())); n != 6 {
+		t.Errorf("%d tags are left of 20", n)
+	}
+}
+
 // TestRecordDuringSweep: a flag that is recorded while its scope is swept is not taken for the old one before it.
 func TestRecordDuringSweep(t *testing.T) {
 	defer crowded.Store(crowded.Load())

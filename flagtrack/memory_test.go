@@ -279,11 +279,13 @@ func TestSweepKeepsEnough(t *testing.T) {
 			tracker.AddFeatureFlag(ctx, name, true)
 		}
 	}
-	want := captured(t, hub, held)
+	want, before := captured(t, hub, held), len(copyTags(hub.Scope()))
+	sweep(hub.Scope(), math.MaxInt)
+	wantFlags(t, captured(t, hub, held), want)
 	sweep(hub.Scope(), 3)
 	wantFlags(t, captured(t, hub, held), want)
-	if n := len(copyTags(hub.Scope())); n != 6 {
-		t.Errorf("%d tags are left of 20", n)
+	if n := before - len(copyTags(hub.Scope())); n != 14 {
+		t.Errorf("%d tags of 20 are removed", n)
 	}
 }
 

@@ -76,8 +76,8 @@ func sweep(scope *sentry.Scope, keep int) {
 			}
 		}
 	}
-	keep *= limits
-	var oldest uint64 // that may stay
+	keep = min(keep, len(stamps)) * limits // whatever the capacity, this does not overflow
+	var oldest uint64                      // that may stay
 	if cleared, ok := tags[clearedKey]; ok {
 		oldest = stampNumber(cleared)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/getsentry/sentry-go"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestMaxBytes(t *testing.T) {
@@ -79,6 +80,27 @@ func TestFilter(t *testing.T) {
 	tracker.AddFeatureFlag(ctx, "acme-beta", true)
 	tracker.AddFeatureFlag(ctx, "email", "jane.doe@example.com")
 	wantFlags(t, captured(t, hub, held), "plain=F customer=T email=T")
+}
+
+// TestFilterRedacts: a value that the filter takes away does not come back as the name of its variant.
+func TestFilterRedacts(t *testing.T) {
+	var variants []string
+	tracker := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+		variants = append(variants, e.Variant)
+		return Evaluation{Flag: e.Flag}, true
+	}))
+	inPlace := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+		e.Value = nil
+		return e, true
+	}))
+	ctx, hub, held := newHub(t)
+	evaluateAll(ctx, newAPI(t, tracker.Hook()).NewClient())
+	wantFlags(t, captured(t, hub, held), "")
+	if diff := cmp.Diff([]string{"", "", "", "", "grid"}, variants); diff != "" {
+		t.Errorf("the filter sees other variants than can be shown (-want +got):\n%s", diff)
+	}
+	evaluateAll(ctx, newAPI(t, inPlace.Hook()).NewClient())
+	wantFlags(t, captured(t, hub, held), "layout:grid=T") // it left the variant, which it saw, as it was
 }
 
 func TestHubRequired(t *testing.T) {

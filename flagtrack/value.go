@@ -51,6 +51,15 @@ func valueText(v any) (string, bool) {
 	return "", false
 }
 
+// hasText reports whether v is shown itself, rather than the name of its variant.
+func hasText(v any) bool {
+	if _, isBool := boolValue(v); isBool {
+		return true
+	}
+	_, ok := valueText(v)
+	return ok
+}
+
 // floatText leaves out the plus sign, which is not legal in a name: 1e21, Inf, NaN.
 func floatText(f float64, bits int) string {
 	return strings.ReplaceAll(strconv.FormatFloat(f, 'g', -1, bits), "+", "")

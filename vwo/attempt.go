@@ -41,7 +41,7 @@ func (l *lane) attempt(ctx context.Context, j *job, attempts int) {
 	err = r.toggle(ctx, &k)
 	switch {
 	case err == nil:
-		if r.logs(slog.LevelInfo) {
+		if r.logs(ctx, slog.LevelInfo) {
 			r.config.Logger.Info("vwo relay: switched", "flag", item.Key, "enabled", k.Enabled, "alert", quote(k.Alert), "attempts", attempts)
 		}
 		r.claims.apply(&k)

@@ -456,12 +456,12 @@ func TestCheck(t *testing.T) {
 		t.Error(err)
 	}
 	before := server.Requests()
-	err := client.Check(t.Context(), vwo.Target{Environment: "productoin", Feature: "a"}, vwo.Target{Environment: "production", Feature: "c"},
+	err := client.Check(t.Context(), vwo.Target{Environment: "nowhere", Feature: "a"}, vwo.Target{Environment: "production", Feature: "c"},
 		vwo.Target{Environment: "production", Feature: "a"}, vwo.Target{Environment: "..", Feature: "a"})
 	if !errors.Is(err, vwo.ErrNotFound) || !errors.Is(err, vwo.ErrInvalidName) {
 		t.Errorf("%v", err)
 	}
-	for _, named := range []string{`environment "productoin"`, `feature "c"`} {
+	for _, named := range []string{`environment "nowhere"`, `feature "c"`} {
 		if !strings.Contains(fmt.Sprint(err), named) {
 			t.Errorf("%v does not name %s", err, named)
 		}

@@ -191,13 +191,13 @@ func TestRulesAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, spoil := range map[string]func(*Rule){
-		"Alert or AlertID":    func(r *Rule) { r.Alert = "" },
-		"Project":             func(r *Rule) { r.Project = "" },
-		"Target":              func(r *Rule) { r.Target.Feature = ".." },
-		"When must be set":    func(r *Rule) { r.SwitchOn = true },
-		"switches off":        func(r *Rule) { r.When = []Trigger{MetricAlertResolved} },
-		`"issue.created"`:     func(r *Rule) { r.When = []Trigger{"issue.created"} },
-		`"metric_alert.open"`: func(r *Rule) { r.When = []Trigger{"metric_alert.open"} },
+		"Alert: it or AlertID": func(r *Rule) { r.Alert = "" },
+		"Project":              func(r *Rule) { r.Project = "" },
+		"Target":               func(r *Rule) { r.Target.Feature = ".." },
+		"When: it must be set": func(r *Rule) { r.SwitchOn = true },
+		"switches off":         func(r *Rule) { r.When = []Trigger{MetricAlertResolved} },
+		`"issue.created"`:      func(r *Rule) { r.When = []Trigger{"issue.created"} },
+		`"metric_alert.open"`:  func(r *Rule) { r.When = []Trigger{"metric_alert.open"} },
 	} {
 		rule := good
 		spoil(&rule)

@@ -74,13 +74,13 @@ func (d Decision) LogValue() slog.Value {
 }
 
 // conclude writes the answer, the log line and the callback.
-func (r *Relay) conclude(w http.ResponseWriter, d Decision) {
+func (r *Relay) conclude(ctx context.Context, w http.ResponseWriter, d Decision) {
 	level := slog.LevelInfo
 	if d.Verdict != Ignored {
 		level = slog.LevelWarn
 	}
-	if r.logs(level) {
-		r.config.Logger.Log(context.Background(), level, "vwo relay: "+string(d.Verdict), "decision", d)
+	if r.logs(ctx, level) {
+		r.config.Logger.Log(ctx, level, "vwo relay: "+string(d.Verdict), "decision", d)
 	}
 	if r.config.OnDecision != nil {
 		func() {
@@ -102,6 +102,6 @@ func (r *Relay) conclude(w http.ResponseWriter, d Decision) {
 }
 
 // logs reports whether anybody reads, which saves writing for nobody.
-func (r *Relay) logs(level slog.Level) bool {
-	return r.config.Logger.Enabled(context.Background(), level)
+func (r *Relay) logs(ctx context.Context, level slog.Level) bool {
+	return r.config.Logger.Enabled(ctx, level)
 }

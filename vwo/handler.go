@@ -20,11 +20,11 @@ const resourceHeader = "Sentry-Hook-Resource"
 func (r *Relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	deadline := time.Now().Add(r.config.AnswerWithin)
 	if !r.enter() {
-		r.conclude(w, refuse(ReasonClosing, http.StatusServiceUnavailable))
+		r.conclude(request.Context(), w, refuse(ReasonClosing, http.StatusServiceUnavailable))
 		return
 	}
 	defer r.accepting.Done()
-	r.conclude(w, r.handle(w, request, deadline))
+	r.conclude(request.Context(), w, r.handle(w, request, deadline))
 }
 
 func refuse(reason Reason, status int) Decision {

@@ -155,7 +155,7 @@ func (l *lane) once(ctx, turnCtx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer turn.Release()
+	defer func() { _ = turn.Release() }()
 	return l.work(ctx, turn)
 }
 
@@ -377,8 +377,8 @@ func (l *lane) stop(ctx context.Context, turn webhook.Turn, cause error) {
 
 // abandon reports what is left in memory when the relay has ended, and returns
 // how much it was.
-func (l *lane) abandon() int {
-	ctx, cancel := context.WithTimeout(context.Background(), lastSettle)
+func (l *lane) abandon(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, lastSettle)
 	defer cancel()
 	lost := 0
 	if turn, err := l.store.Turn(ctx, l.queue); err == nil {

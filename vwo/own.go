@@ -48,6 +48,19 @@ func (o *own) take(environment, flag string, enabled bool, now time.Time) bool {
 	return found && now.Sub(at) <= ownKept
 }
 
+// flags lists the flags of an environment that are marked.
+func (o *own) flags(environment string) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var names []string
+	for m := range o.marks {
+		if m.environment == environment {
+			names = append(names, m.flag)
+		}
+	}
+	return names
+}
+
 // settled says how a flag is found to be. A mark that has come true has done its
 // part, and one that had its time before people switched the other way, too: the
 // next such switch is theirs.

@@ -142,7 +142,7 @@ func (r *Relay) Close(ctx context.Context) error {
 		r.gate.Lock()
 		close(r.closing)
 		r.gate.Unlock()
-		go r.end()
+		go r.end(context.WithoutCancel(ctx))
 	})
 	select {
 	case <-r.closed:
@@ -163,14 +163,14 @@ func (r *Relay) Close(ctx context.Context) error {
 }
 
 // end waits for everything that runs, and reports what is left in memory.
-func (r *Relay) end() {
+func (r *Relay) end(ctx context.Context) {
 	r.accepting.Wait()
 	for _, l := range r.lanes {
 		l.drain()
 	}
 	r.running.Wait()
 	r.cancel()
-	r.lost = r.fallback.abandon()
+	r.lost = r.fallback.abandon(ctx)
 	close(r.closed)
 }
 

@@ -242,7 +242,7 @@ func TestCloseLeavesTheRestInTheStore(t *testing.T) {
 			t.Errorf("%+v, %v, reports %v", stats, err, heard.all())
 		}
 		flags.fail = nil
-		relay = newRelay(t, config)
+		newRelay(t, config)
 		time.Sleep(2 * time.Second)
 		if flags.count() != 1 {
 			t.Error("the next process did not do it")
@@ -296,9 +296,10 @@ func TestLogsShowNoSecretsNorPeople(t *testing.T) {
 		var heard reports
 		store := newMemoryStore(t)
 		evil := "evil\n{\"level\":\"ERROR\"}\x1b[2J\u202e" + strings.Repeat("long ", 100)
+		notFound := answerOf(t, 404)
 		flags := switches{fail: func(_ context.Context, call int) error {
 			if call%3 == 0 {
-				return answerOf(t, 404)
+				return notFound
 			}
 			return nil
 		}}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -206,9 +207,14 @@ func TestFlagsAreSideBySide(t *testing.T) {
 		var flags toggleFunc
 		var mu sync.Mutex
 		var order []string
+		var busy atomic.Int32
 		blocked := make(chan struct{})
 		flags = func(ctx context.Context, _, feature string, enabled bool) error {
 			if feature == "slow" {
+				if busy.Add(1) > 1 {
+					t.Error("two switches of one flag at the same time")
+				}
+				defer busy.Add(-1)
 				select {
 				case <-blocked:
 				case <-ctx.Done():

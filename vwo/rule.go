@@ -2,7 +2,6 @@ package vwo
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -91,25 +90,28 @@ func (r Rule) validate() error {
 	}
 	switch {
 	case r.Alert == "" && r.AlertID == "":
-		return errors.New("Alert or AlertID must be set: an alert that no rule names does nothing")
+		return ruleError("Alert", "it or AlertID must be set; an alert that no rule names does nothing")
 	case r.Project == "":
-		return errors.New("Project must be set")
+		return ruleError("Project", "it must be set")
 	case len(r.When) == 0:
-		return errors.New("When must be set on a rule that switches on")
+		return ruleError("When", "it must be set on a rule that switches on")
 	}
 	for _, trigger := range r.When {
 		switch trigger {
 		case IssueAlertTriggered, MetricAlertCritical, MetricAlertWarning:
 		case MetricAlertResolved:
 			if !r.SwitchOn {
-				return fmt.Errorf("When must not contain %s on a rule that switches off", trigger)
+				return ruleError("When", fmt.Sprintf("it must not contain %s on a rule that switches off", trigger))
 			}
 		default:
-			return fmt.Errorf("When contains %s, which never acts", quote(string(trigger)))
+			return ruleError("When", fmt.Sprintf("it contains %s, which never acts", quote(string(trigger))))
 		}
 	}
 	return nil
 }
+
+// ruleError names the field and what it must be.
+func ruleError(field, rule string) error { return fmt.Errorf("%s: %s", field, rule) }
 
 // matches reports whether every condition holds.
 func (r *Rule) matches(a *alert) bool {

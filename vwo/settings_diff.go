@@ -21,6 +21,10 @@ func (h *SettingsHook) compare(after map[string]FlagState, now time.Time) []webh
 	for name := range after {
 		names[name] = true
 	}
+	// A flag that the relay has switched off may be missing before and after.
+	for _, name := range h.ownFlags() {
+		names[name] = true
+	}
 	var changes []webhook.Change
 	for _, flag := range slices.Sorted(maps.Keys(names)) {
 		was, before := h.before[flag]
@@ -31,7 +35,7 @@ func (h *SettingsHook) compare(after map[string]FlagState, now time.Time) []webh
 			action = h.updated(flag, was, is, now)
 		case there:
 			action = h.appeared(flag, is, now)
-		default:
+		case before:
 			action = h.vanished(flag, was, now)
 		}
 		if relay := h.config.Relay; relay != nil {
@@ -82,6 +86,13 @@ func (h *SettingsHook) appeared(flag string, is FlagState, now time.Time) webhoo
 
 func (h *SettingsHook) isOwn(flag string, enabled bool, now time.Time) bool {
 	return h.config.Relay != nil && h.config.Relay.own.take(h.config.Environment, flag, enabled, now)
+}
+
+func (h *SettingsHook) ownFlags() []string {
+	if h.config.Relay == nil {
+		return nil
+	}
+	return h.config.Relay.own.flags(h.config.Environment)
 }
 
 func (h *SettingsHook) change(action webhook.Action, flag string, was, is FlagState, now time.Time) webhook.Change {

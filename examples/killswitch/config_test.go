@@ -56,7 +56,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		`[{"alert":"a","project":"p"}]`: "Rules[0].Target",
 		`[{"alert":"a","switch_off":{"environment":"e","feature":"f"}}]`:                                                             "Rules[0].Project",
 		`[{"alert":"a","project":"p","switch_off":{"environment":"e","feature":"f"},"switch_on":{"environment":"e","feature":"f"}}]`: "exclude",
-		`[{"alert":"a","project":"p","switch_on":{"environment":"e","feature":"f"}}]`:                                                "When must be set",
+		`[{"alert":"a","project":"p","switch_on":{"environment":"e","feature":"f"}}]`:                                                "When: it must be set",
 		`[{"alert":"a","project":"p","when":["metric_alert.resolved"],"switch_off":{"environment":"e","feature":"f"}}]`:              "switches off",
 	} {
 		c, err := readConfig(fileOf(t, "c.json", `{"rules":`+rules+`}`), secretsEnv())

@@ -97,7 +97,7 @@ func startDemo(ctx context.Context) (*demo, error) {
 	}
 	d := &demo{
 		vwo:    vwotest.NewServer(vwotest.Config{Environments: []string{demoEnvironment}, Features: features, Interval: time.Second / 2}),
-		sentry: webhooktest.NewServer(webhooktest.Config{}),
+		sentry: webhooktest.NewServer(webhooktest.Config{}), //nolint:contextcheck // it lives until it is closed
 		secret: signing.NewSecret(demoSecret), dir: dir, started: time.Now(),
 	}
 	d.vwo.SetFaults(d.badStart())

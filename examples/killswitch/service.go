@@ -61,11 +61,11 @@ func newService(ctx context.Context, c config, o options) (_ *service, err error
 	if err != nil {
 		return nil, err
 	}
-	store, err := s.openStore(c)
+	store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed, as do the two below
 	if err != nil {
 		return nil, err
 	}
-	emitter, err := s.newEmitter(c, store, o.logger)
+	emitter, err := s.newEmitter(c, store, o.logger) //nolint:contextcheck // see above
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func newService(ctx context.Context, c config, o options) (_ *service, err error
 	if emitter != nil {
 		relay.Emitter = emitter
 	}
-	if s.relay, err = vwo.NewRelay(relay); err != nil {
+	if s.relay, err = vwo.NewRelay(relay); err != nil { //nolint:contextcheck // see above
 		return nil, err
 	}
 	// The relay goes first: it gives to the emitter, and both to the store.

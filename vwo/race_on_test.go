@@ -1,5 +1,0 @@
-//go:build race
-
-package vwo_test
-
-const raceEnabled = true

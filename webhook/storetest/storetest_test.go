@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -104,15 +105,12 @@ func (t greedyTurn) Take(ctx context.Context, limit int) ([]webhook.Item, error)
 // sharing hands out the bodies that it was given.
 type sharing struct {
 	webhook.Store
-	bodies map[string][]byte
+	bodies sync.Map // item ID to body
 }
 
 func (s *sharing) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
-	if s.bodies == nil {
-		s.bodies = make(map[string][]byte)
-	}
 	for _, item := range items {
-		s.bodies[item.ID] = item.Body
+		s.bodies.Store(item.ID, item.Body)
 	}
 	return s.Store.Enqueue(ctx, queue, items...)
 }
@@ -130,7 +128,8 @@ type sharingTurn struct {
 func (t sharingTurn) Take(ctx context.Context, limit int) ([]webhook.Item, error) {
 	items, err := t.Turn.Take(ctx, limit)
 	for i := range items {
-		items[i].Body = t.store.bodies[items[i].ID]
+		body, _ := t.store.bodies.Load(items[i].ID)
+		items[i].Body, _ = body.([]byte)
 	}
 	return items, err
 }

@@ -107,7 +107,7 @@ func detailOf(response *http.Response, body []byte) string {
 
 // redirectTarget names only the host: a login page's URL carries tokens.
 func redirectTarget(response *http.Response) string {
-	location, err := url.Parse(response.Header.Get(redirectTo))
+	location, err := url.Parse(response.Header.Get("Location"))
 	if err != nil || location.Host == "" {
 		return ""
 	}

@@ -26,7 +26,7 @@ type Client struct {
 	current   atomic.Int32 // the index of the secret that worked last
 	maxFlag   int
 	timeout   time.Duration
-	http      http.Client
+	transport http.RoundTripper
 	onWarning func(Warning)
 }
 
@@ -45,11 +45,10 @@ func NewClient(config Config) (*Client, error) {
 		endpoint:  endpoint,
 		secrets:   append([]signing.Secret(nil), config.Secrets...),
 		maxFlag:   config.MaxFlag,
-		timeout:   config.Timeout,
-		http:      *config.HTTPClient,
+		timeout:   config.timeout(),
+		transport: config.HTTPClient.Transport,
 		onWarning: config.OnWarning,
 	}
-	c.http.Transport = answering{config.HTTPClient.Transport}
 	return c, nil
 }
 
@@ -192,20 +191,35 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint.String(), bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("webhook: make a request: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/json")
-	request.Header.Set("Accept-Encoding", "identity") // also keeps the transport from asking for gzip
-	request.Header.Set("User-Agent", userAgent)
-	request.Header.Set(signing.Header, signature)
-
-	response, err := c.http.Do(request)
+	// Made by hand: http.NewRequest would parse the URL each time.
+	request := (&http.Request{
+		Method: http.MethodPost,
+		URL:    c.endpoint,
+		Header: http.Header{
+			"Content-Type":    {"application/json"},
+			"Accept-Encoding": {"identity"}, // also keeps the transport from asking for gzip
+			"User-Agent":      {userAgent},
+			signing.Header:    {signature},
+		},
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+		ContentLength: int64(len(body)),
+	}).WithContext(ctx)
+	response, err := c.roundTrip(request)
 	if err != nil {
 		return noAnswer(ctx, 0, err)
 	}
 	defer response.Body.Close()
 	return judge(ctx, response, n)
+}
+
+// roundTrip makes a request without http.Client, which turns a redirected POST
+// into a GET without a body, and an answer with a Location that is no URL into
+// an error that quotes it.
+func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
+	transport := c.transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	return transport.RoundTrip(request)
 }

@@ -47,10 +47,10 @@ type Config struct {
 	// need no permission. Defaults to false.
 	AllowHTTP bool
 
-	// HTTPClient makes the requests: for proxies, private certificate
-	// authorities, instrumentation. It is copied, and its CheckRedirect is not
-	// used, since a redirected POST loses its body. Defaults to a client on
-	// http.DefaultTransport.
+	// HTTPClient has the Transport that makes the requests: for proxies, private
+	// certificate authorities, instrumentation. Its Timeout counts as well; its
+	// Jar and CheckRedirect are not used, since a redirected POST loses its
+	// body. Defaults to http.DefaultTransport.
 	HTTPClient *http.Client
 
 	// Timeout bounds each request, its answer included. Defaults to
@@ -71,6 +71,14 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.HTTPClient = cmp.Or(c.HTTPClient, &http.Client{})
 	return c
+}
+
+// timeout is the shorter of the two, where zero is none.
+func (c Config) timeout() time.Duration {
+	if client := c.HTTPClient.Timeout; client > 0 {
+		return min(client, c.Timeout)
+	}
+	return c.Timeout
 }
 
 func (c Config) validate() error {

@@ -64,7 +64,7 @@ func benchmarkEmitter(b *testing.B, server *httptest.Server, n int) {
 	emit()
 	ready = joinBody(nil, d.encoded...)
 	raw()
-	ratio := benchratio.Of(emit, raw, 50)
+	ratio := benchratio.Of(emit, raw, 100)
 	for b.Loop() {
 		emit()
 	}

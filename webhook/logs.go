@@ -145,7 +145,7 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("User-Agent", userAgent)
-	response, err := c.http.Do(request)
+	response, err := c.roundTrip(request)
 	if err != nil {
 		return nil, "", noAnswer(ctx, 0, err)
 	}

@@ -57,13 +57,13 @@ func (h *Hook) After(
 	ctx context.Context, hc openfeature.HookContext, details openfeature.InterfaceEvaluationDetails,
 	_ openfeature.HookHints,
 ) error {
-	h.use().record(ctx, hc.FlagKey(), details.Value, details.Variant)
+	h.use().record(ctx, Evaluation{Flag: hc.FlagKey(), Value: details.Value, Variant: details.Variant})
 	return nil
 }
 
 // Error records the default, which is what the application receives when anything failed.
 func (h *Hook) Error(ctx context.Context, hc openfeature.HookContext, _ error, _ openfeature.HookHints) {
-	h.use().record(ctx, hc.FlagKey(), hc.DefaultValue(), "")
+	h.use().record(ctx, Evaluation{Flag: hc.FlagKey(), Value: hc.DefaultValue()})
 }
 
 // use returns the tracker to record with; nil records nothing.

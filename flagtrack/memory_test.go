@@ -270,6 +270,25 @@ func TestSweepReadsScopes(t *testing.T) {
 	}
 }
 
+// TestSweepKeepsEnough: flags recorded under several limits have several tags, of which an event shows one.
+func TestSweepKeepsEnough(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	trackers := []*Tracker{mustNew(t, WithCapacity(3)), mustNew(t, WithCapacity(3), WithMaxBytes(8000))}
+	for _, name := range flagNames(10) {
+		for _, tracker := range trackers {
+			tracker.AddFeatureFlag(ctx, name, true)
+		}
+	}
+	want, before := captured(t, hub, held), len(copyTags(hub.Scope()))
+	sweep(hub.Scope(), math.MaxInt)
+	wantFlags(t, captured(t, hub, held), want)
+	sweep(hub.Scope(), 3)
+	wantFlags(t, captured(t, hub, held), want)
+	if n := before - len(copyTags(hub.Scope())); n != 14 {
+		t.Errorf("%d tags of 20 are removed", n)
+	}
+}
+
 // TestRecordDuringSweep: a flag that is recorded while its scope is swept is not taken for the old one before it.
 func TestRecordDuringSweep(t *testing.T) {
 	defer crowded.Store(crowded.Load())

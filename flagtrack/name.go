@@ -55,6 +55,11 @@ func cleanName(name string) string {
 	return string(appendHash(out, name))
 }
 
+// tellApart returns another name for flag, which would be shown under the name of a different flag.
+func tellApart(name, flag string) string {
+	return string(appendHash([]byte(name[:min(len(name), maxName-hashLen)]), flag+"\x00"+name))
+}
+
 // appendHash appends a dash and the hash of s in eight hex digits.
 func appendHash(out []byte, s string) []byte {
 	h := fnv.New32a()

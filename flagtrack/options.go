@@ -79,8 +79,8 @@ func WithAllValues() Option {
 }
 
 // WithFilter sets a function that sees every evaluation before it is recorded. What it returns is recorded instead, so
-// that it can rename the flag or replace the value; false drops the evaluation. If it panics, the evaluation is
-// dropped. It is called on the goroutine that evaluates, often many at once, and takes part in its cost. A nil filter
+// that it can rename the flag or replace the value; false drops the evaluation, and what was recorded of the flag
+// before stays. If it panics, the evaluation is dropped. It is called on the goroutine that evaluates, often many at once, and takes part in its cost. A nil filter
 // is ignored.
 func WithFilter(filter func(Evaluation) (Evaluation, bool)) Option {
 	return func(c *config) {

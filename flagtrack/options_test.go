@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/getsentry/sentry-go"
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestMaxBytes(t *testing.T) {
@@ -81,6 +82,27 @@ func TestFilter(t *testing.T) {
 	wantFlags(t, captured(t, hub, held), "plain=F customer=T email=T")
 }
 
+// TestFilterRedacts: a value that the filter takes away does not come back as the name of its variant.
+func TestFilterRedacts(t *testing.T) {
+	var variants []string
+	tracker := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+		variants = append(variants, e.Variant)
+		return Evaluation{Flag: e.Flag}, true
+	}))
+	inPlace := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+		e.Value = nil
+		return e, true
+	}))
+	ctx, hub, held := newHub(t)
+	evaluateAll(ctx, newAPI(t, tracker.Hook()).NewClient())
+	wantFlags(t, captured(t, hub, held), "")
+	if diff := cmp.Diff([]string{"", "", "", "", "grid"}, variants); diff != "" {
+		t.Errorf("the filter sees other variants than can be shown (-want +got):\n%s", diff)
+	}
+	evaluateAll(ctx, newAPI(t, inPlace.Hook()).NewClient())
+	wantFlags(t, captured(t, hub, held), "layout:grid=T") // it left the variant, which it saw, as it was
+}
+
 func TestHubRequired(t *testing.T) {
 	tracker := mustNew(t, WithHubRequired())
 	tracker.AddFeatureFlag(context.Background(), "hub-required", true)
@@ -150,6 +172,11 @@ func TestLimitsOfTheNewest(t *testing.T) {
 }
 
 func TestTooManyLimits(t *testing.T) {
+	all, most := registry.all.Load(), registry.most.Load()
+	t.Cleanup(func() { // or no other test could make a tracker afterwards
+		registry.all.Store(all)
+		registry.most.Store(most)
+	})
 	for i := range maxLimits {
 		tracker, err := New(WithCapacity(1000 + i))
 		if err != nil {
@@ -160,6 +187,17 @@ func TestTooManyLimits(t *testing.T) {
 		}
 	}
 	t.Error("there is no limit")
+}
+
+// TestNamedBool: a type of an application's own may be a boolean all the same.
+func TestNamedBool(t *testing.T) {
+	type toggle bool
+	for _, tracker := range []*Tracker{mustNew(t), mustNew(t, WithAllValues())} {
+		ctx, hub, held := newHub(t)
+		tracker.AddFeatureFlag(ctx, "on", toggle(true))
+		tracker.AddFeatureFlag(ctx, "off", toggle(false))
+		wantFlags(t, captured(t, hub, held), "on=T off=F")
+	}
 }
 
 func TestAllValues(t *testing.T) {

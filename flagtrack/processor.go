@@ -157,7 +157,7 @@ func (s shownNames) show(f takenFlag) (string, bool) {
 	}
 	s[recorded] = ""
 	if _, taken := s[name]; taken {
-		name = string(appendHash([]byte(name[:min(len(name), maxName-hashLen)]), flag+"\x00"+name))
+		name = tellApart(name, flag)
 	}
 	s[name] = flag
 	return name, true

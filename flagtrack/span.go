@@ -141,12 +141,24 @@ func (t *spanTable) forget(span *sentry.Span, shown string) {
 	}
 }
 
-// attribute returns the span attribute that shows f.
-func (f spanFlag) attribute() string {
+// name returns what f is called in Sentry.
+func (f spanFlag) name() string {
 	if f.value.variant != "" {
-		return spanAttribute + f.value.variant
+		return f.value.variant
 	}
-	return spanAttribute + f.shown
+	return f.shown
+}
+
+// eachAttribute calls set for the attribute of each flag. Different flags that would look alike (the flag "x:blue" and
+// the value blue of x) are told apart as in an event: the later one has the name, and a hash goes behind the other.
+func eachAttribute(flags []spanFlag, set func(attribute string, result bool)) {
+	for i, f := range flags {
+		name := f.name()
+		if slices.ContainsFunc(flags[i+1:], func(later spanFlag) bool { return later.name() == name }) {
+			name = tellApart(name, f.shown)
+		}
+		set(spanAttribute+name, f.value.result)
+	}
 }
 
 // renderSpans puts the flags of a finished transaction and its spans into their attributes. It runs on the goroutine
@@ -157,9 +169,9 @@ func renderSpans(event *sentry.Event) {
 		if span == nil {
 			continue
 		}
-		for _, f := range spans.take(span.TraceID, span.SpanID) {
-			span.SetData(f.attribute(), f.value.result)
-		}
+		eachAttribute(spans.take(span.TraceID, span.SpanID), func(attribute string, result bool) {
+			span.SetData(attribute, result)
+		})
 	}
 	renderRoot(event.Contexts["trace"])
 }
@@ -179,8 +191,6 @@ func renderRoot(trace sentry.Context) {
 	if data == nil {
 		data = make(map[string]any, len(flags))
 	}
-	for _, f := range flags {
-		data[f.attribute()] = f.value.result
-	}
+	eachAttribute(flags, func(attribute string, result bool) { data[attribute] = result })
 	trace["data"] = data
 }

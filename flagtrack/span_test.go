@@ -131,6 +131,24 @@ func TestSpanVariants(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"x:red": true, "my_flag-a84e63b3": true})
 }
 
+// TestSpanLookAlikes: a span shows look-alikes apart, and under the same names as an event.
+func TestSpanLookAlikes(t *testing.T) {
+	tracker := mustNew(t, WithAllValues())
+	ctx, hub, held := newHub(t)
+	transaction := sentry.StartTransaction(ctx, "job")
+	child := transaction.StartChild("step")
+	for _, span := range []*sentry.Span{transaction, child} {
+		tracker.AddFeatureFlag(span.Context(), "x:blue", false)
+		tracker.AddFeatureFlag(span.Context(), "x", "blue")
+	}
+	wantFlags(t, captured(t, hub, held), "x:blue-b3140caf=F x:blue=T")
+	child.Finish()
+	transaction.Finish()
+	want := map[string]any{"x:blue-b3140caf": false, "x:blue": true}
+	wantAttributes(t, attributes(held.last(t)), want)
+	wantAttributes(t, flagAttributes(held.last(t).Spans[0].Data), want)
+}
+
 func TestSpanForgottenWhenRendered(t *testing.T) {
 	ctx, _, _ := newHub(t)
 	transaction := sentry.StartTransaction(ctx, "job")

@@ -60,16 +60,24 @@ func sweepDue(n uint64) bool {
 	return n%sweepEvery == 0
 }
 
-// sweep removes all but the newest keep flags of scope, and those that were cleared.
+// sweep removes all but the newest keep flags of scope, and those that were cleared. A flag that was recorded under
+// several limits has a tag for each of them, so that many times as many tags have to stay.
 func sweep(scope *sentry.Scope, keep int) {
 	tags := copyTags(scope)
 	stamps := make([]uint64, 0, len(tags))
+	var seen [maxLimits]bool
+	limits := 0
 	for key, text := range tags {
 		if strings.HasPrefix(key, keyPrefix) && key != clearedKey {
 			stamps = append(stamps, stampNumber(text))
+			if place := key[len(keyPrefix)]; !seen[place] {
+				seen[place] = true
+				limits++
+			}
 		}
 	}
-	var oldest uint64 // that may stay
+	keep = min(keep, len(stamps)) * limits // whatever the capacity, this does not overflow
+	var oldest uint64                      // that may stay
 	if cleared, ok := tags[clearedKey]; ok {
 		oldest = stampNumber(cleared)
 	}

@@ -10,6 +10,9 @@ import (
 type Evaluation struct {
 	Flag  string
 	Value any
+	// Variant is the name that the provider gave to a value which has no short text, an object say, and which is shown
+	// in its place. Otherwise it is empty: booleans, strings and numbers are shown themselves. See WithAllValues.
+	Variant string
 }
 
 // Tracker records evaluations into Sentry's scopes and spans. It is made by New, serves all goroutines and holds no
@@ -37,7 +40,7 @@ func New(opts ...Option) (*Tracker, error) {
 // comment). It never panics and is safe for concurrent use, but like every change of a scope it must not be called
 // from an event processor of that scope.
 func (t *Tracker) AddFeatureFlag(ctx context.Context, flag string, value any) {
-	t.record(ctx, flag, value, "")
+	t.record(ctx, Evaluation{Flag: flag, Value: value})
 }
 
 // ClearFeatureFlags makes the current scope forget its flags. The scopes it was forked from and those already forked
@@ -52,31 +55,32 @@ func (t *Tracker) ClearFeatureFlags(ctx context.Context) {
 	}
 }
 
-// record records an evaluation; variant, if any, names an object's variant.
-func (t *Tracker) record(ctx context.Context, flag string, received any, variant string) {
+func (t *Tracker) record(ctx context.Context, e Evaluation) {
 	if t == nil || t.capacity == 0 {
 		return
 	}
 	defer ignorePanic()
 	if t.filter != nil {
-		e, keep := t.filter(Evaluation{Flag: flag, Value: received})
-		if !keep {
+		if e.Variant != "" && hasText(e.Value) {
+			e.Variant = "" // or it would be shown if the filter took the value away
+		}
+		var keep bool
+		if e, keep = t.filter(e); !keep {
 			return
 		}
-		flag, received = e.Flag, e.Value
 	}
-	result, isBool := received.(bool)
-	if flag == "" || !isBool && !t.allValues {
+	result, isBool := boolValue(e.Value)
+	if e.Flag == "" || !isBool && !t.allValues {
 		return
 	}
-	name := t.limits.names.get(flag)
+	name := t.limits.names.get(e.Flag)
 	v := value{result: result}
 	if !isBool {
-		text, ok := valueText(received)
+		text, ok := valueText(e.Value)
 		if !ok {
-			text = variant
+			text = e.Variant
 		}
-		if !ok && variant == "" {
+		if !ok && e.Variant == "" {
 			t.forget(ctx, name)
 			return
 		}

@@ -14,6 +14,17 @@ type value struct {
 	variant string
 }
 
+// boolValue reports whether v is a boolean, of whatever named type, and which.
+func boolValue(v any) (result, ok bool) {
+	if b, ok := v.(bool); ok {
+		return b, true
+	}
+	if r := reflect.ValueOf(v); r.Kind() == reflect.Bool {
+		return r.Bool(), true
+	}
+	return false, false
+}
+
 // valueText renders a result that is not a boolean. It reports false for what has no short text: objects, lists, nil.
 func valueText(v any) (string, bool) {
 	switch v := v.(type) {
@@ -38,6 +49,15 @@ func valueText(v any) (string, bool) {
 		return floatText(r.Float(), 64), true
 	}
 	return "", false
+}
+
+// hasText reports whether v is shown itself, rather than the name of its variant.
+func hasText(v any) bool {
+	if _, isBool := boolValue(v); isBool {
+		return true
+	}
+	_, ok := valueText(v)
+	return ok
 }
 
 // floatText leaves out the plus sign, which is not legal in a name: 1e21, Inf, NaN.

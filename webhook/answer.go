@@ -2,8 +2,8 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -22,14 +22,20 @@ const (
 
 // judge says what an answer means. Nil is the only success: a status of 2xx
 // with an empty body. (Sentry answers 200, its API page says 201.)
-func judge(response *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+//
+// The request carried n changes; ctx is the request's.
+func judge(ctx context.Context, response *http.Response, n int) error {
 	status := response.StatusCode
+	if status < 200 {
+		// 101: the body is the bare connection, which ends with no deadline.
+		return &AnswerError{Status: status, kind: ErrUnexpectedAnswer}
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if status/100 == 2 {
 		if err != nil {
-			return noAnswer(status, err)
+			return noAnswer(ctx, status, err)
 		}
-		return judgeSuccess(response, body)
+		return judgeSuccess(response, body, n)
 	}
 	answer := &AnswerError{Status: status, kind: kindOf(status), Detail: detailOf(response, body)}
 	if status == http.StatusTooManyRequests || status >= 500 {
@@ -38,12 +44,12 @@ func judge(response *http.Response) error {
 	return answer
 }
 
-func judgeSuccess(response *http.Response, body []byte) error {
+func judgeSuccess(response *http.Response, body []byte, n int) error {
 	if len(bytes.TrimSpace(body)) == 0 && len(body) <= maxAnswer {
 		return nil
 	}
 	if len(body) <= maxAnswer {
-		if rejection := parseRejection(body); rejection != nil {
+		if rejection := parseRejection(body, n); rejection != nil {
 			return rejection
 		}
 	}
@@ -69,21 +75,6 @@ func kindOf(status int) error {
 	default:
 		return ErrUnexpectedAnswer
 	}
-}
-
-// noAnswer is the error for a request whose answer did not arrive, or not to
-// its end.
-func noAnswer(status int, cause error) error {
-	// A url.Error prints the whole URL, and says nothing more.
-	if wrapped, ok := errors.AsType[*url.Error](cause); ok {
-		cause = wrapped.Err
-	}
-	// The transport quotes a proxy's address, password included, if it cannot
-	// be parsed.
-	if text := cause.Error(); clean(text, len(text)) != text {
-		cause = errors.New(clean(text, maxDetail))
-	}
-	return &AnswerError{Status: status, kind: ErrAmbiguous, cause: cause}
 }
 
 // detailOf returns what an answer says, if it says it as Sentry does; of
@@ -116,7 +107,7 @@ func detailOf(response *http.Response, body []byte) string {
 
 // redirectTarget names only the host: a login page's URL carries tokens.
 func redirectTarget(response *http.Response) string {
-	location, err := response.Location()
+	location, err := url.Parse(response.Header.Get(redirectTo))
 	if err != nil || location.Host == "" {
 		return ""
 	}

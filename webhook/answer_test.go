@@ -52,6 +52,9 @@ func readAnswers(tb testing.TB) []answerCase {
 func respond(status int, header map[string]string, body io.Reader) *http.Response {
 	r := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(body)}
 	for name, value := range header {
+		if name == "Location" {
+			name = redirectTo // as the transport leaves it
+		}
 		r.Header.Set(name, value)
 	}
 	return r
@@ -64,7 +67,7 @@ func TestJudge(t *testing.T) {
 			if !known {
 				t.Fatalf("unknown kind %q", tc.Kind)
 			}
-			err := judge(respond(tc.Status, tc.Header, strings.NewReader(tc.Body)))
+			err := judge(t.Context(), respond(tc.Status, tc.Header, strings.NewReader(tc.Body)), 10)
 			if want == nil {
 				if err != nil {
 					t.Fatalf("got %v, want success", err)
@@ -112,7 +115,7 @@ func orEmpty[K comparable, V any, M ~map[K]V](m M) M {
 func TestJudgeBoundsWhatItReads(t *testing.T) {
 	for _, status := range []int{200, 500, 404} {
 		body := &countingReader{}
-		err := judge(respond(status, nil, body))
+		err := judge(t.Context(), respond(status, nil, body), 10)
 		if err == nil {
 			t.Fatalf("an endless answer under %d is taken for success", status)
 		}
@@ -124,7 +127,7 @@ func TestJudgeBoundsWhatItReads(t *testing.T) {
 		}
 	}
 	// White space up to the limit is empty; an endless stream of it is not.
-	if err := judge(respond(200, nil, strings.NewReader(strings.Repeat(" ", maxAnswer+1)))); !errors.Is(err, ErrUnexpectedAnswer) {
+	if err := judge(t.Context(), respond(200, nil, strings.NewReader(strings.Repeat(" ", maxAnswer+1))), 10); !errors.Is(err, ErrUnexpectedAnswer) {
 		t.Errorf("a megabyte of spaces: %v", err)
 	}
 }
@@ -154,6 +157,10 @@ func TestRetryAfterWithoutDate(t *testing.T) {
 		{"Retry-After", now.Add(3 * time.Second).UTC().Format(http.TimeFormat), 2500 * time.Millisecond},
 		{"Retry-After", "9223372036854775807", time.Hour},
 		{"Retry-After", "-5", 0},
+		{"Retry-After", "99999999999999999999999", time.Hour},
+		{"Retry-After", "9223372036854775807.5", time.Hour},
+		{"Retry-After", "2.0", 2 * time.Second},
+		{"Retry-After", " 2 ", 2 * time.Second},
 		{"Retry-After", "soon", 0},
 	} {
 		if got := retryAfter(http.Header{tc.name: {tc.value}}, now); got != tc.want {

@@ -49,7 +49,7 @@ func NewClient(config Config) (*Client, error) {
 		http:      *config.HTTPClient,
 		onWarning: config.OnWarning,
 	}
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http.Transport = answering{config.HTTPClient.Transport}
 	return c, nil
 }
 
@@ -64,8 +64,9 @@ func NewClient(config Config) (*Client, error) {
 //     of some;
 //   - an [*AnswerError] is any other answer, or none; the sentinel that it wraps
 //     says what to do;
-//   - a context that had ended before the request is returned as its own error,
-//     wrapped; one that ends during it makes the outcome [ErrAmbiguous].
+//   - a context that had ended before the request is returned as its own error
+//     and its cause, wrapped; one that ends during it makes the outcome
+//     [ErrAmbiguous].
 //
 // Sentry recognises no repeat: a change that is sent again after an ambiguous
 // answer may appear twice in its log.
@@ -76,11 +77,14 @@ func (c *Client) Send(ctx context.Context, changes ...Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	if err := c.usable(); err != nil {
+		return err
+	}
 	encoded, err := c.encodeAll(changes, time.Now())
 	if err != nil {
 		return err
 	}
-	return c.post(ctx, joinBody(nil, encoded...))
+	return c.post(ctx, joinBody(nil, encoded...), len(changes))
 }
 
 // Check proves that the URL and the secret are right, by a signed request that
@@ -89,15 +93,15 @@ func (c *Client) Check(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	return c.post(ctx, joinBody(nil))
+	return c.post(ctx, joinBody(nil), 0)
 }
 
 // Format implements fmt.Formatter: every verb prints where the client sends to
 // and nothing else, since the state of an HTTP client holds much that is
 // private, and changes while it is read.
 func (c *Client) Format(f fmt.State, _ rune) {
-	if c == nil {
-		_, _ = io.WriteString(f, "webhook.Client(nil)")
+	if c == nil || c.endpoint == nil {
+		_, _ = io.WriteString(f, "webhook.Client()")
 		return
 	}
 	fmt.Fprintf(f, "webhook.Client(%s)", c.endpoint)
@@ -117,18 +121,19 @@ func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
 		}
 		taken[change.ChangeID] = i
 	}
-	encoded := make([][]byte, len(changes))
+	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
 	for i, change := range changes {
-		one, sent, err := c.encodeUnique(change, now, taken)
+		var err error
+		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
 		if invalid, ok := errors.AsType[*ChangeError](err); ok {
 			invalid.Index = i
 		}
 		if err != nil {
 			return nil, err
 		}
-		taken[sent.ChangeID] = i
-		encoded[i] = one
+		taken[sent[i].ChangeID] = i
 	}
+	c.warn(sent, now)
 	return encoded, nil
 }
 
@@ -144,17 +149,29 @@ func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int)
 	return c.encode(change, now)
 }
 
-// post signs body and sends it, with the next secret if Sentry does not know
-// the first.
-func (c *Client) post(ctx context.Context, body []byte) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("webhook: nothing was sent: %w", context.Cause(ctx))
+// usable refuses a client that [NewClient] has not made.
+func (c *Client) usable() error {
+	if c == nil || c.endpoint == nil {
+		return invalidConfig("the client is not one that NewClient has made")
+	}
+	return nil
+}
+
+// post signs body, which carries n changes, and sends it, with the next secret
+// if Sentry does not know the first. The body must not be used again: a
+// transport may read it after it has returned.
+func (c *Client) post(ctx context.Context, body []byte, n int) error {
+	if err := c.usable(); err != nil {
+		return err
 	}
 	first := int(c.current.Load())
 	var refused error
-	for n := range c.secrets {
-		i := (first + n) % len(c.secrets)
-		err := c.postSigned(ctx, c.secrets[i], body)
+	for try := range c.secrets {
+		if ctx.Err() != nil {
+			return fmt.Errorf("webhook: nothing was stored: %w", contextError(ctx))
+		}
+		i := (first + try) % len(c.secrets)
+		err := c.postSigned(ctx, c.secrets[i], body, n)
 		answer, _ := errors.AsType[*AnswerError](err)
 		if answer == nil || answer.Status != http.StatusUnauthorized {
 			if err == nil || errors.Is(err, ErrRejected) {
@@ -168,7 +185,7 @@ func (c *Client) post(ctx context.Context, body []byte) error {
 }
 
 // postSigned makes one request: the bytes signed are the bytes sent.
-func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []byte) error {
+func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []byte, n int) error {
 	signature, err := signing.Sign(secret, body)
 	if err != nil {
 		return err
@@ -187,8 +204,8 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 
 	response, err := c.http.Do(request)
 	if err != nil {
-		return noAnswer(0, err)
+		return noAnswer(ctx, 0, err)
 	}
 	defer response.Body.Close()
-	return judge(response)
+	return judge(ctx, response, n)
 }

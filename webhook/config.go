@@ -23,8 +23,8 @@ type Config struct {
 
 	// Host is the host of Sentry, when URL is empty: "us.sentry.io", or the
 	// origin of a self-hosted Sentry with its scheme, "https://sentry.example.com".
-	// With a host of the form <organisation>.sentry.io, Organization has to be
-	// the same. Defaults to "sentry.io".
+	// Behind a host of the form <organisation>.sentry.io Sentry knows only that
+	// organisation. Defaults to "sentry.io".
 	Host string
 
 	// Organization is the organisation's slug or numeric id, when URL is empty.
@@ -58,9 +58,9 @@ type Config struct {
 	// context or of HTTPClient counts too.
 	Timeout time.Duration
 
-	// OnWarning is called for each change that is stored by Sentry and will not
-	// do what is expected, on the goroutine that sends or emits it. Defaults to
-	// nil, which ignores warnings.
+	// OnWarning is called for each change that Sentry would store and that will
+	// not do what is expected, before it is sent or enqueued, on the goroutine
+	// that does so. Defaults to nil, which ignores warnings.
 	OnWarning func(Warning)
 }
 

@@ -54,6 +54,7 @@ func TestEndpoint(t *testing.T) {
 		{"upper-case provider", Config{URL: "https://sentry.io/api/0/organizations/acme/flags/hooks/provider/Generic/"}, "", "generic"},
 		{"more behind", Config{URL: "https://sentry.io" + path + "more/"}, "", "generic"},
 		{"dots in the path", Config{URL: "https://sentry.io/api/0/organizations/../flags/hooks/provider/generic/"}, "", "generic"},
+		{"dots in the prefix", Config{URL: "https://example.com/a/../b" + path}, "", "generic"},
 		{"escaped slash", Config{URL: "https://sentry.io/api/0/organizations/a%2Fb/flags/hooks/provider/generic/"}, "", "generic"},
 		{"organisation with a slash", Config{Organization: "a/b"}, "", "Organization has to be"},
 		{"organisation dots", Config{Organization: ".."}, "", "Organization has to be"},

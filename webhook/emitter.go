@@ -44,10 +44,12 @@ type Emitter struct {
 	done     chan struct{} // closed when delivery has ended
 	cancel   context.CancelCauseFunc
 	draining sync.Once
-	events   *dispatcher
-	progress progress
-	health   health
-	ended    error // why delivery ended early; read after done
+	// drainedAt is when drain was closed; read after that.
+	drainedAt time.Time
+	events    *dispatcher
+	progress  progress
+	health    health
+	ended     error // why delivery ended early; read after done
 }
 
 // NewEmitter starts an emitter, whose goroutines end with [Emitter.Close]. The

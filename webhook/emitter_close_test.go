@@ -97,7 +97,8 @@ func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 	}
 }
 
-// TestEmitterCloseWithoutTheTurn: the queue is left to the emitter that has it.
+// TestEmitterCloseWithoutTheTurn: it waits for the emitter that has it, for what
+// waited when it was closed and no longer.
 func TestEmitterCloseWithoutTheTurn(t *testing.T) {
 	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
 		synctest.Wait() // r.emitter has the turn
@@ -109,12 +110,63 @@ func TestEmitterCloseWithoutTheTurn(t *testing.T) {
 		if err := second.Emit(t.Context(), numberedChanges(3)...); err != nil {
 			t.Fatal(err)
 		}
+		time.AfterFunc(10*time.Second, r.server.Recover)
 		start := time.Now()
 		if err := second.Close(t.Context()); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took < 10*time.Second || took > time.Minute {
 			t.Errorf("Close took %v", took)
+		}
+		if got := len(r.server.Changes()); got != 3 {
+			t.Errorf("%d of 3 stored when Close returned", got)
+		}
+	})
+}
+
+// TestEmitterCloseAmongBusyOnes: what others accept meanwhile is theirs.
+func TestEmitterCloseAmongBusyOnes(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		synctest.Wait()
+		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var busy sync.WaitGroup
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				if r.emitter.Emit(ctx, numberedlessChanges(1)...) != nil {
+					return
+				}
+				time.Sleep(10 * time.Millisecond) // below the linger: something waits at all times
+			}
+		})
+		time.Sleep(time.Second)
+		if err := second.Close(t.Context()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		cancel()
+		busy.Wait()
+	})
+}
+
+// TestEmitterCloseWithoutTheTurnHonoursItsContext leaves an outage to the other.
+func TestEmitterCloseWithoutTheTurnHonoursItsContext(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		synctest.Wait()
+		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.server.FailAlways(webhooktest.Status(503))
+		if err := second.Emit(t.Context(), numberedChanges(3)...); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := second.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close: %v", err)
 		}
 		r.server.Recover()
 		r.close()
@@ -147,6 +199,28 @@ func TestEmitterEmitDuringClose(t *testing.T) {
 			t.Errorf("accepted %d, stored %d", n, got)
 		}
 	})
+}
+
+// TestEmitterCloseWaitsForEmit: what a slow store takes while Close is called is
+// accepted, so that it is delivered.
+func TestEmitterCloseWaitsForEmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, rigConfig{store: slowStore{newMemoryStore(t, webhook.MemoryStoreConfig{})}})
+		accepted := make(chan error, 1)
+		go func() { accepted <- r.emitter.Emit(t.Context(), someChange("flag")) }()
+		synctest.Wait()
+		r.close()
+		if err := <-accepted; err != nil || len(r.server.Changes()) != 1 {
+			t.Errorf("accepted: %v, delivered: %d", err, len(r.server.Changes()))
+		}
+	})
+}
+
+type slowStore struct{ webhook.Store }
+
+func (s slowStore) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
+	time.Sleep(3 * time.Second)
+	return s.Store.Enqueue(ctx, queue, items...)
 }
 
 func TestEmitterFlush(t *testing.T) {

@@ -60,7 +60,8 @@ func (e *Emitter) waiting(ctx context.Context) (int, error) {
 // When ctx ends first, Close breaks off the request under way, whose changes
 // may then reach Sentry twice, and returns an error within two seconds: what
 // waits stays in the store, for the next emitter on it. An emitter that is not
-// at its turn leaves the queue after a second to the one that is.
+// at its turn waits until the one that is has delivered what waited when Close
+// was called.
 //
 // It may be called again, and then returns what the first call did.
 func (e *Emitter) Close(ctx context.Context) error {
@@ -71,7 +72,10 @@ func (e *Emitter) Close(ctx context.Context) error {
 	case <-e.gate.close():
 	case <-ctx.Done():
 	}
-	e.draining.Do(func() { close(e.drain) })
+	e.draining.Do(func() {
+		e.drainedAt = time.Now()
+		close(e.drain)
+	})
 	select {
 	case <-e.done:
 	case <-ctx.Done():

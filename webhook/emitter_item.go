@@ -11,17 +11,19 @@ import (
 
 // items checks changes and turns them into items for a store.
 func (c *Client) items(changes []Change, now time.Time) ([]Item, error) {
-	items := make([]Item, len(changes))
+	items, sent := make([]Item, len(changes)), make([]Change, len(changes))
 	for i, change := range changes {
-		encoded, sent, err := c.encode(change, now)
+		encoded, complete, err := c.encode(change, now)
 		if invalid, ok := errors.AsType[*ChangeError](err); ok {
 			invalid.Index = i
 		}
 		if err != nil {
 			return nil, err
 		}
-		items[i] = Item{ID: itemID(sent.ChangeID, encoded), Key: itemKey(sent.Flag), Body: encoded}
+		items[i] = Item{ID: itemID(complete.ChangeID, encoded), Key: itemKey(complete.Flag), Body: encoded}
+		sent[i] = complete
 	}
+	c.warn(sent, now)
 	return items, nil
 }
 

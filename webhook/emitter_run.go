@@ -8,8 +8,11 @@ import (
 )
 
 const (
-	// turnGrace is how long a closing emitter waits for its turn.
+	// turnGrace is how long a closing emitter waits for its turn before it asks
+	// whether another one has done its work.
 	turnGrace = time.Second
+	// ageSlack is by how much an item's age may be off: databases round.
+	ageSlack = time.Second
 	// settleGrace is how long settling goes on when Close runs out of time.
 	settleGrace = time.Second
 	// The waits after a failure of the store.
@@ -30,7 +33,6 @@ type delivery struct {
 	guilty bool
 	// Kept for their memory.
 	encoded [][]byte
-	body    []byte
 }
 
 // run delivers until the emitter is closed, or the store.
@@ -56,6 +58,12 @@ func (e *Emitter) run(ctx context.Context) {
 func (d *delivery) takeTurns(ctx context.Context) error {
 	for {
 		turn, err := d.turn(ctx)
+		if turn == nil && err == nil {
+			var done bool
+			if done, err = d.othersAreDone(ctx); err == nil && !done {
+				continue
+			}
+		}
 		if turn != nil {
 			err = d.deliver(ctx, turn)
 			if releaseErr := turn.Release(); releaseErr != nil {
@@ -76,8 +84,21 @@ func (d *delivery) takeTurns(ctx context.Context) error {
 	}
 }
 
-// turn waits for the turn. Without an error, and without a turn, there is
-// nothing left to do: the emitter is closing and another one has the turn.
+// othersAreDone reports, when the emitter is closing, whether all that waited
+// when that began has been settled by whoever has the turn.
+func (d *delivery) othersAreDone(ctx context.Context) (bool, error) {
+	asked := time.Now()
+	stats, err := d.store.Stats(ctx, d.config.Queue)
+	if err != nil {
+		return false, err
+	}
+	// The store may have looked at its clock as early as it was asked.
+	oldest := stats.OldestWaiting.Add(-time.Since(asked) - ageSlack)
+	return stats.Waiting == 0 || oldest.After(d.drainedAt), nil
+}
+
+// turn waits for the turn. Without an error, and without a turn, the emitter is
+// closing and has waited for a while.
 func (d *delivery) turn(ctx context.Context) (Turn, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()

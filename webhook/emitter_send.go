@@ -16,7 +16,7 @@ func (d *delivery) send(ctx context.Context, items []Item) time.Duration {
 	case err == nil:
 		d.delivered(items)
 		return 0
-	case rejected && namesChanges(rejection, len(items)):
+	case rejected && len(rejection.Changes) > 0 && len(rejection.Request) == 0:
 		d.named(items, rejection)
 		return 0
 	case rejected, errors.Is(err, ErrRefused):
@@ -34,8 +34,7 @@ func (d *delivery) post(ctx context.Context, items []Item) error {
 	for _, item := range items {
 		d.encoded = append(d.encoded, item.Body)
 	}
-	d.body = joinBody(d.body[:0], d.encoded...)
-	return d.client.post(ctx, d.body)
+	return d.client.post(ctx, joinBody(nil, d.encoded...), len(items))
 }
 
 func (d *delivery) delivered(items []Item) {
@@ -49,20 +48,6 @@ func (d *delivery) delivered(items []Item) {
 	}
 	d.log.Debug("webhook: delivered", "queue", d.config.Queue, "changes", len(items))
 	d.events.send(Event{Kind: EventDelivered, Changes: len(items)})
-}
-
-// namesChanges reports whether a rejection says of which changes it is, and of
-// nothing else.
-func namesChanges(rejection *RejectionError, n int) bool {
-	if len(rejection.Changes) == 0 || len(rejection.Request) > 0 {
-		return false
-	}
-	for i := range rejection.Changes {
-		if i < 0 || i >= n {
-			return false
-		}
-	}
-	return true
 }
 
 // named sends the changes that a rejection names to the dead letters. The

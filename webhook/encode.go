@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -33,7 +34,6 @@ func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
 	if err := c.validate(change); err != nil {
 		return nil, Change{}, err
 	}
-	c.warn(change, now)
 	encoded, err := json.Marshal(wireChange{
 		Action:    change.Action,
 		ChangeID:  change.ChangeID,
@@ -112,24 +112,31 @@ func textFault(s string, limit int) string {
 // is worth a warning: clocks differ.
 const futureTolerance = time.Minute
 
-func (c *Client) warn(change Change, now time.Time) {
+// warn is called with changes that are all valid, before they are sent.
+func (c *Client) warn(changes []Change, now time.Time) {
 	if c.onWarning == nil {
 		return
 	}
-	if !Correlates(change.Flag) {
-		c.onWarning(Warning{
-			change, "Flag",
-			"never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'",
-		})
-	}
-	if change.CreatedAt.After(now.Add(futureTolerance)) {
-		c.onWarning(Warning{change, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
+	for _, change := range changes {
+		if !Correlates(change.Flag) {
+			c.onWarning(Warning{
+				change.Flag, "Flag",
+				"never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'",
+			})
+		}
+		if change.CreatedAt.After(now.Add(futureTolerance)) {
+			c.onWarning(Warning{change.Flag, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
+		}
 	}
 }
 
 // joinBody appends to dst the request body that carries the encoded changes.
 func joinBody(dst []byte, encoded ...[]byte) []byte {
-	dst = append(dst, `{"data":[`...)
+	size := len(encoded) + 40 // commas and what is around them
+	for _, e := range encoded {
+		size += len(e)
+	}
+	dst = append(slices.Grow(dst, size), `{"data":[`...)
 	for i, e := range encoded {
 		if i > 0 {
 			dst = append(dst, ',')

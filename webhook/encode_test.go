@@ -159,7 +159,7 @@ func TestRepeatedChangeID(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	var got []string
 	client := newTestClient(t, func(c *Config) {
-		c.OnWarning = func(w Warning) { got = append(got, w.Field+":"+w.Change.Flag) }
+		c.OnWarning = func(w Warning) { got = append(got, w.Field+":"+w.Flag) }
 	})
 	now := time.Now()
 	for _, edit := range []func(*Change){
@@ -167,11 +167,11 @@ func TestWarnings(t *testing.T) {
 		func(c *Change) { c.Flag = " my flag " },
 		func(c *Change) { c.CreatedAt = now.Add(30 * time.Second) }, // clocks differ
 		func(c *Change) { c.CreatedAt = now.Add(time.Hour) },
-		func(c *Change) { c.Flag = "" }, // refused, so nothing to warn of
+		func(c *Change) { c.Flag, c.CreatedAt = "", now.Add(time.Hour) }, // refused, so nothing to warn of
 	} {
 		change := valid
 		edit(&change)
-		_, _, _ = client.encode(change, now)
+		_, _ = client.encodeAll([]Change{change}, now)
 	}
 	if want := "Flag:my flag CreatedAt:hello"; strings.Join(got, " ") != want {
 		t.Errorf("warned of %q, want %q", got, want)

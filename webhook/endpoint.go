@@ -3,6 +3,7 @@ package webhook
 import (
 	"net/netip"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -55,7 +56,7 @@ func (c Config) parse(field, raw string) (*url.URL, error) {
 	if !strings.HasSuffix(u.Path, "/") {
 		u.Path += "/" // without it Sentry answers 404
 	}
-	if u.RawPath != "" || !endpointPath.MatchString(u.Path) {
+	if u.RawPath != "" || path.Clean(u.Path)+"/" != u.Path || !endpointPath.MatchString(u.Path) {
 		return nil, invalidConfig("%s has to end in /api/0/organizations/<organisation>/flags/hooks/provider/generic/; copy it from Sentry's settings page", field)
 	}
 	return u, nil

@@ -34,7 +34,8 @@ var (
 
 	// ErrUnauthorized means status 401 or 403: the secret is wrong, none is
 	// saved in Sentry, or the organisation is unknown; Sentry does not say
-	// which. Nothing was stored. Correct the configuration and try again.
+	// which. (It never answers 403: that is a proxy's.) Nothing was stored.
+	// Correct the configuration and try again.
 	ErrUnauthorized = errors.New("webhook: not authorized; check the signing secret and the organisation")
 
 	// ErrNotFound means status 404: the URL's organisation or provider is
@@ -59,6 +60,11 @@ var (
 	// ErrRateLimited means status 429. Nothing was stored. Try again after
 	// [AnswerError.RetryAfter].
 	ErrRateLimited = errors.New("webhook: rate limited; wait before the next try")
+
+	// ErrUnreachable means that there was no connection to Sentry: the name does
+	// not resolve, nothing listens, the certificate is not to be trusted, or a
+	// proxy refused. Nothing was sent. Try again, and check URL and network.
+	ErrUnreachable = errors.New("webhook: no connection to Sentry, nothing was sent; check the URL and the network, and try again")
 
 	// ErrAmbiguous means that nobody knows whether the changes were stored:
 	// status 408 or 5xx, a time-out, a broken connection. Try again; in the
@@ -118,7 +124,7 @@ func (e *AnswerError) Error() string {
 		fmt.Fprintf(&b, "; try again in %v", e.RetryAfter)
 	}
 	if e.cause != nil {
-		b.WriteString(": " + e.cause.Error())
+		b.WriteString(": " + clean(e.cause.Error(), shownText))
 	}
 	return b.String()
 }
@@ -149,22 +155,27 @@ func (f Fields) String() string {
 // that breaks a rule makes it store none. It wraps [ErrRejected].
 type RejectionError struct {
 	// Changes holds what Sentry says of each refused change, by its position
-	// in the request. The other changes were in order.
+	// in the request, which is always that of a change that was sent. The other
+	// changes were in order.
 	Changes map[int]Fields
 	// Request holds what Sentry says of the request as a whole, as "data" or
 	// "meta.version".
 	Request Fields
 }
 
-// shownChanges is how many refused changes an error text names.
-const shownChanges = 5
+const (
+	// shownChanges is how many refused changes an error text names.
+	shownChanges = 5
+	// shownText bounds, in code points, what it shows of each.
+	shownText = 300
+)
 
 // Error names the refused changes, the first five of them in full.
 func (e *RejectionError) Error() string {
 	var b strings.Builder
 	b.WriteString(ErrRejected.Error())
 	if len(e.Request) > 0 {
-		b.WriteString(": " + e.Request.String())
+		b.WriteString(": " + clean(e.Request.String(), shownText))
 	}
 	for n, i := range slices.Sorted(maps.Keys(e.Changes)) {
 		if n == shownChanges {
@@ -175,7 +186,7 @@ func (e *RejectionError) Error() string {
 		if n == 0 {
 			separator = ":"
 		}
-		fmt.Fprintf(&b, "%s change %d: %s", separator, i, e.Changes[i])
+		fmt.Fprintf(&b, "%s change %d: %s", separator, i, clean(e.Changes[i].String(), shownText))
 	}
 	return b.String()
 }

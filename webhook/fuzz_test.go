@@ -14,7 +14,7 @@ func FuzzJudge(f *testing.F) {
 		f.Add(tc.Status, tc.Body, tc.Header["Retry-After"], tc.Header["X-Sentry-Rate-Limit-Reset"])
 	}
 	f.Fuzz(func(t *testing.T, status int, body, after, reset string) {
-		err := judge(respond(status, map[string]string{"Retry-After": after, "X-Sentry-Rate-Limit-Reset": reset}, strings.NewReader(body)))
+		err := judge(t.Context(), respond(status, map[string]string{"Retry-After": after, "X-Sentry-Rate-Limit-Reset": reset}, strings.NewReader(body)), 3)
 		if success := status/100 == 2 && strings.Trim(body, " \t\r\n\v\f\u0085\u00a0") == ""; success && err != nil {
 			t.Fatalf("success is taken for %v", err)
 		}
@@ -32,8 +32,12 @@ func FuzzJudge(f *testing.F) {
 		if ok && (answer.RetryAfter < 0 || answer.RetryAfter > maxRetryAfter || utf8.RuneCountInString(answer.Detail) > maxDetail+1) {
 			t.Fatalf("out of bounds: %+v", answer)
 		}
-		if !ok && !errors.Is(err, ErrRejected) {
+		rejection, rejected := errors.AsType[*RejectionError](err)
+		if ok == rejected {
 			t.Fatalf("%T is neither an answer nor a rejection", err)
+		}
+		if rejected && (len(text) > 20_000 || len(rejection.Changes) > 3) {
+			t.Fatalf("the rejection is out of bounds: %.300s", text)
 		}
 	})
 }

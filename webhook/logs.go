@@ -147,23 +147,23 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 	request.Header.Set("User-Agent", userAgent)
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, "", noAnswer(0, err)
+		return nil, "", noAnswer(ctx, 0, err)
 	}
 	defer response.Body.Close()
-	return readLogs(response)
+	return readLogs(ctx, response)
 }
 
 // readLogs reads one page and the cursor of the next, empty if there is none.
-func readLogs(response *http.Response) ([]LogEntry, string, error) {
-	if response.StatusCode != http.StatusOK {
-		return nil, "", judge(response)
+func readLogs(ctx context.Context, response *http.Response) ([]LogEntry, string, error) {
+	if response.StatusCode/100 != 2 {
+		return nil, "", judge(ctx, response, 0)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxLogsAnswer+1))
 	if err != nil {
-		return nil, "", noAnswer(response.StatusCode, err)
+		return nil, "", noAnswer(ctx, response.StatusCode, err)
 	}
 	entries, err := parseLogs(body)
-	if err != nil || len(body) > maxLogsAnswer {
+	if err != nil || len(body) > maxLogsAnswer || response.StatusCode != http.StatusOK {
 		return nil, "", &AnswerError{Status: response.StatusCode, kind: ErrUnexpectedAnswer, Detail: detailOf(response, body)}
 	}
 	return entries, nextCursor(response.Header.Values("Link")), nil

@@ -14,9 +14,10 @@ func FuzzReadLogs(f *testing.F) {
 	f.Add(200, `{"data":null}`, `<>;;=;"`)
 	f.Add(401, `{"detail":"Invalid token"}`, ``)
 	f.Add(200, `[]`, `>`)
+	f.Add(201, ``, ``)
 	f.Fuzz(func(t *testing.T, status int, body, link string) {
 		response := respond(status, map[string]string{"Link": link}, strings.NewReader(body))
-		entries, cursor, err := readLogs(response)
+		entries, cursor, err := readLogs(t.Context(), response)
 		if err != nil && (entries != nil || cursor != "") {
 			t.Error("an error comes with entries")
 		}

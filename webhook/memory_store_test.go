@@ -90,11 +90,11 @@ func TestMemoryStoreForgetsSettledItems(t *testing.T) {
 			return added
 		}
 		deliver("a")
-		time.Sleep(time.Hour - 1)
+		time.Sleep(time.Hour - time.Nanosecond)
 		if deliver("a") != 0 {
 			t.Error("forgotten before the window's end")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if deliver("a") != 1 {
 			t.Error("known after the window's end")
 		}

@@ -14,13 +14,13 @@ const (
 	maxNesting = 4
 )
 
-// parseRejection reads the body of a 200 as the errors of Sentry's serializers,
+// parseRejection reads the body of a 200 to n changes as the errors of Sentry's serializers,
 // and returns nil if it is anything else.
 //
 // The errors of the changes come in two shapes: a list with {} in the place of
 // each good change (Django REST framework up to 3.17), or an object keyed by
 // position (from 3.18).
-func parseRejection(body []byte) *RejectionError {
+func parseRejection(body []byte, n int) *RejectionError {
 	var top map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil || len(top) == 0 {
 		return nil
@@ -30,7 +30,7 @@ func parseRejection(body []byte) *RejectionError {
 		ok := false
 		switch key {
 		case "data":
-			ok = rejection.readData(value)
+			ok = rejection.readData(value, n)
 		case "meta", nonFieldErrors:
 			ok = collect(rejection.Request, key, value, maxNesting)
 		}
@@ -44,15 +44,15 @@ func parseRejection(body []byte) *RejectionError {
 	return rejection
 }
 
-// readData reads the errors of the list of changes.
-func (e *RejectionError) readData(value json.RawMessage) bool {
+// readData reads the errors of the list of n changes.
+func (e *RejectionError) readData(value json.RawMessage, n int) bool {
 	var list []json.RawMessage
 	if json.Unmarshal(value, &list) == nil {
 		if texts(value) != nil {
 			return collect(e.Request, "data", value, maxNesting)
 		}
 		for i, item := range list {
-			if !e.readChange(i, item) {
+			if i >= n || !e.readChange(i, item) {
 				return false
 			}
 		}
@@ -63,14 +63,14 @@ func (e *RejectionError) readData(value json.RawMessage) bool {
 		return false
 	}
 	for key, item := range keyed {
-		i, err := strconv.Atoi(key)
-		ok := false
-		if err == nil && i >= 0 && strconv.Itoa(i) == key {
-			ok = e.readChange(i, item)
-		} else {
-			ok = collect(e.Request, "data."+key, item, maxNesting)
+		if key == nonFieldErrors {
+			if !collect(e.Request, "data."+key, item, 0) {
+				return false
+			}
+			continue
 		}
-		if !ok {
+		i, err := strconv.Atoi(key)
+		if err != nil || i < 0 || i >= n || strconv.Itoa(i) != key || !e.readChange(i, item) {
 			return false
 		}
 	}

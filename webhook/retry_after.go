@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,10 +22,11 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 	wait := time.Duration(0)
 	if reset, ok := number(header.Get("X-Sentry-Rate-Limit-Reset")); ok {
 		wait = time.Unix(reset, 0).Sub(now)
-	} else if seconds, ok := number(header.Get("Retry-After")); ok {
-		wait = time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	if seconds, ok := number(header.Get("Retry-After")); ok {
+		wait = max(wait, time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second)
 	} else if at, err := http.ParseTime(header.Get("Retry-After")); err == nil {
-		wait = at.Sub(now)
+		wait = max(wait, at.Sub(now))
 	}
 	return min(max(wait, 0), maxRetryAfter)
 }
@@ -32,13 +34,14 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 // number reads whole, non-negative seconds; a fraction is rounded up.
 func number(s string) (int64, bool) {
 	whole, fraction, _ := strings.Cut(strings.TrimSpace(s), ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || n < 0 {
+	n, err := strconv.ParseInt(whole, 10, 64) // a number too large comes back as the largest
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < 0 {
 		return 0, false
 	}
 	const latest = 1 << 40 // far beyond any date, and safe to calculate with
+	n = min(n, latest)
 	if strings.Trim(fraction, "0") != "" {
 		n++
 	}
-	return min(n, latest), true
+	return n, true
 }

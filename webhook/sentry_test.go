@@ -99,7 +99,7 @@ func TestRulesAgreeWithSentry(t *testing.T) {
 					Flag: text.Draw(t, "flag"),
 				}
 				ours := client.Send(t.Context(), change)
-				theirs := client.Post(t.Context(), unchecked(change))
+				theirs := client.Post(t.Context(), unchecked(change), 1)
 				if errors.Is(ours, webhook.ErrInvalidChange) != errors.Is(theirs, webhook.ErrRejected) {
 					t.Fatalf("ours: %v\ntheirs: %v", ours, theirs)
 				}
@@ -150,7 +150,7 @@ func TestRejectionsNameChangeAndField(t *testing.T) {
 		for field, change := range broken {
 			second := strings.Replace(good, `:1,`, `:2,`, 1)
 			body := `{"data":[` + good + `,` + change + `,` + second + `],"meta":{"version":1}}`
-			err := client.Post(t.Context(), []byte(body))
+			err := client.Post(t.Context(), []byte(body), 3)
 			rejection, ok := errors.AsType[*webhook.RejectionError](err)
 			if !ok || !errors.Is(err, webhook.ErrRejected) {
 				t.Errorf("shape %v, %s: got %v", shape, field, err)
@@ -176,7 +176,7 @@ func TestRejectionsNameChangeAndField(t *testing.T) {
 			"meta.version":          `{"data":[],"meta":{}}`,
 			"non_field_errors":      `[]`,
 		} {
-			rejection, ok := errors.AsType[*webhook.RejectionError](client.Post(t.Context(), []byte(body)))
+			rejection, ok := errors.AsType[*webhook.RejectionError](client.Post(t.Context(), []byte(body), 1))
 			if !ok || len(rejection.Changes) != 0 || len(rejection.Request[name]) == 0 {
 				t.Errorf("shape %v, %s: got %+v", shape, name, rejection)
 			}

@@ -5,16 +5,18 @@ import "fmt"
 // Warning tells of a change that Sentry stores and that will not do what its
 // sender expects. The change is sent all the same.
 type Warning struct {
-	// Change is the change as it is sent.
-	Change Change
-	// Field names the field of Change that the warning is about.
+	// Flag is the name of the change's flag.
+	Flag string
+	// Field names the field of [Change] that the warning is about.
 	Field string
 	// Reason says what will go wrong.
 	Reason string
 }
 
-// String returns the field and the reason.
-func (w Warning) String() string { return fmt.Sprintf("%s %s", w.Field, w.Reason) }
+// String returns the flag, the field and the reason.
+func (w Warning) String() string {
+	return fmt.Sprintf("flag %q: %s %s", clean(w.Flag, 100), w.Field, w.Reason)
+}
 
 // maxEvaluatedName is the longest name, in characters, that Sentry's ingestion
 // leaves an evaluated flag; see [Correlates].

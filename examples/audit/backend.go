@@ -26,13 +26,13 @@ type backend struct {
 	emitter  *webhook.Emitter
 }
 
-func newBackend(d database, client *webhook.Client) (*backend, error) {
+func newBackend(ctx context.Context, d database, client *webhook.Client) (*backend, error) {
 	db, err := d.open()
 	if err != nil {
 		return nil, err
 	}
 	b := &backend{database: d, db: db}
-	if err := d.createTables(db); err != nil {
+	if err := d.createTables(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	if b.store, err = d.store(db); err != nil {
@@ -66,24 +66,24 @@ func (b *backend) put(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body has to be {\"enabled\":true} or false", http.StatusBadRequest)
 		return
 	}
-	b.change(w, r, func(tx *sql.Tx, name string) (webhook.Action, error) {
+	b.change(w, r, func(ctx context.Context, tx *sql.Tx, name string) (webhook.Action, error) {
 		// The UPDATE locks the row, so that the records of a flag's changes have
 		// the order of their commits.
-		result, err := tx.ExecContext(r.Context(), b.database.sql(`UPDATE {flags} SET enabled = $1 WHERE name = $2`), wanted.Enabled, name)
+		result, err := tx.ExecContext(ctx, b.database.sql(`UPDATE {flags} SET enabled = $1 WHERE name = $2`), wanted.Enabled, name)
 		if err != nil {
 			return "", err
 		}
 		if n, err := result.RowsAffected(); err != nil || n > 0 {
 			return webhook.ActionUpdated, err
 		}
-		_, err = tx.ExecContext(r.Context(), b.database.sql(`INSERT INTO {flags} (name, enabled) VALUES ($1, $2)`), name, wanted.Enabled)
+		_, err = tx.ExecContext(ctx, b.database.sql(`INSERT INTO {flags} (name, enabled) VALUES ($1, $2)`), name, wanted.Enabled)
 		return webhook.ActionCreated, err
 	})
 }
 
 func (b *backend) delete(w http.ResponseWriter, r *http.Request) {
-	b.change(w, r, func(tx *sql.Tx, name string) (webhook.Action, error) {
-		result, err := tx.ExecContext(r.Context(), b.database.sql(`DELETE FROM {flags} WHERE name = $1`), name)
+	b.change(w, r, func(ctx context.Context, tx *sql.Tx, name string) (webhook.Action, error) {
+		result, err := tx.ExecContext(ctx, b.database.sql(`DELETE FROM {flags} WHERE name = $1`), name)
 		if err != nil {
 			return "", err
 		}
@@ -95,7 +95,7 @@ func (b *backend) delete(w http.ResponseWriter, r *http.Request) {
 }
 
 // change runs edit and records what it did in the same transaction.
-func (b *backend) change(w http.ResponseWriter, r *http.Request, edit func(tx *sql.Tx, name string) (webhook.Action, error)) {
+func (b *backend) change(w http.ResponseWriter, r *http.Request, edit func(ctx context.Context, tx *sql.Tx, name string) (webhook.Action, error)) {
 	tx, err := b.db.BeginTx(r.Context(), nil)
 	if err != nil {
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
@@ -103,7 +103,7 @@ func (b *backend) change(w http.ResponseWriter, r *http.Request, edit func(tx *s
 	}
 	defer tx.Rollback()
 	name := r.PathValue("name")
-	action, err := edit(tx, name)
+	action, err := edit(r.Context(), tx, name)
 	if err == nil {
 		err = b.record(r.Context(), tx, webhook.Change{
 			Action:    action,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -47,17 +48,17 @@ func (d database) sql(statement string, args ...any) string {
 }
 
 // createTables makes the table of flags; sqlstore makes its own.
-func (d database) createTables(db *sql.DB) error {
-	_, err := db.Exec(d.sql(`CREATE TABLE IF NOT EXISTS {flags} (name VARCHAR(200) PRIMARY KEY, enabled BOOLEAN NOT NULL)`))
+func (d database) createTables(ctx context.Context, db *sql.DB) error {
+	_, err := db.ExecContext(ctx, d.sql(`CREATE TABLE IF NOT EXISTS {flags} (name VARCHAR(200) PRIMARY KEY, enabled BOOLEAN NOT NULL)`))
 	return err
 }
 
-func (d database) dropTables(db *sql.DB) error {
+func (d database) dropTables(ctx context.Context, db *sql.DB) error {
 	for _, table := range []string{"flags", "audit_items", "audit_turns", "audit_schema"} {
-		if _, err := db.Exec("DROP TABLE IF EXISTS " + d.prefix + table + " CASCADE"); err != nil {
+		if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS "+d.prefix+table+" CASCADE"); err != nil {
 			return err
 		}
 	}
-	_, err := db.Exec("DROP SEQUENCE IF EXISTS " + d.prefix + "audit_seq")
+	_, err := db.ExecContext(ctx, "DROP SEQUENCE IF EXISTS "+d.prefix+"audit_seq")
 	return err
 }

@@ -30,7 +30,7 @@ func demonstrate(ctx context.Context, d database, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := startFleet(d, client)
+	fleet, err := startFleet(ctx, d, client)
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func demonstrate(ctx context.Context, d database, out io.Writer) error {
 // fleet is several back ends that know nothing of each other.
 type fleet []*backend
 
-func startFleet(d database, client *webhook.Client) (fleet, error) {
+func startFleet(ctx context.Context, d database, client *webhook.Client) (fleet, error) {
 	var f fleet
 	for range backends {
-		b, err := newBackend(d, client)
+		b, err := newBackend(ctx, d, client)
 		if err != nil {
-			return nil, errors.Join(err, f.close(context.Background()))
+			return nil, errors.Join(err, f.close(ctx))
 		}
 		f = append(f, b)
 	}
@@ -73,7 +73,7 @@ func (f fleet) close(ctx context.Context) error {
 		if i == len(f)-1 {
 			failures = append(failures, b.emitter.Flush(ctx))
 			if b.database.dsn != "" && strings.HasPrefix(b.database.prefix, "demo") {
-				defer func() { _ = b.cleanUp() }()
+				defer func() { _ = b.cleanUp(ctx) }()
 			}
 		}
 		failures = append(failures, b.close(ctx))
@@ -83,12 +83,12 @@ func (f fleet) close(ctx context.Context) error {
 
 // cleanUp removes the demonstration's tables from a database that is not its
 // own.
-func (b *backend) cleanUp() error {
+func (b *backend) cleanUp(ctx context.Context) error {
 	db, err := b.database.open()
 	if err != nil {
 		return err
 	}
-	return errors.Join(b.database.dropTables(db), db.Close())
+	return errors.Join(b.database.dropTables(ctx, db), db.Close())
 }
 
 // edit sends each back end its own requests, all at once.

@@ -29,7 +29,7 @@ func serve(ctx context.Context, d database, address string, out io.Writer) error
 	if err := client.Check(ctx); err != nil {
 		fmt.Fprintf(out, "audit: Sentry cannot be reached; changes wait until it can: %v\n", err)
 	}
-	b, err := newBackend(d, client)
+	b, err := newBackend(ctx, d, client)
 	if err != nil {
 		return err
 	}

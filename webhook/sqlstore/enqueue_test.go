@@ -66,7 +66,11 @@ func TestEnqueueTxOrder(t *testing.T) {
 		if _, err := store.db.Exec("CREATE TABLE " + table + " (flag BIGINT PRIMARY KEY, version BIGINT)"); err != nil {
 			t.Fatal(err)
 		}
-		defer store.db.Exec("DROP TABLE " + table)
+		defer func() {
+			if _, err := store.db.Exec("DROP TABLE " + table); err != nil {
+				t.Error(err)
+			}
+		}()
 		const flags, writers, each = 3, 4, 15
 		for flag := range flags {
 			if _, err := store.db.Exec(fmt.Sprintf("INSERT INTO %s VALUES (%d, 0)", table, flag)); err != nil {

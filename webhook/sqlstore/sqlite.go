@@ -180,8 +180,8 @@ func atLeast(text string, least int) bool {
 
 // discard closes a connection instead of returning it to the pool.
 func discard(conn *sql.Conn) {
-	conn.Raw(func(any) error { return driver.ErrBadConn })
-	conn.Close()
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = conn.Close() // closed already, by that
 }
 
 // lockInterval is how often a taker that waits tries again.

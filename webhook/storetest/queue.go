@@ -159,7 +159,7 @@ func (s *suite) queuesAreApart() {
 	if err != nil {
 		s.Fatalf("the turn of another queue: %v", err)
 	}
-	defer other.Release()
+	defer s.release(other)
 	s.settle(turn, died("a", "why"))
 	if got := idsOf(s.take(other, 10)); !slices.Equal(got, []string{"a", "b"}) {
 		s.Errorf("the other queue holds %q", got)

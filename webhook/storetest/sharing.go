@@ -54,7 +54,7 @@ func (s *suite) twoStores() {
 	}
 	s.holds(turn, "b")
 	s.settle(turn, done("b"))
-	turn.Release()
+	s.release(turn)
 	s.race([]webhook.Store{first, second}, 150)
 }
 
@@ -143,8 +143,10 @@ func (s *suite) killedTaker() {
 	if err := child.Start(); err != nil {
 		s.Fatal(err)
 	}
-	defer child.Wait()
-	defer child.Process.Kill()
+	defer func() {
+		_ = child.Process.Kill()
+		_ = child.Wait() // it was killed
+	}()
 	var said []string
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		said = append(said, lines.Text())
@@ -159,7 +161,7 @@ func (s *suite) killedTaker() {
 	ctx, cancel := context.WithTimeout(s.Context(), 200*time.Millisecond)
 	defer cancel()
 	if turn, err := store.Turn(ctx, queue); err == nil {
-		turn.Release()
+		s.release(turn)
 		s.Fatal("two processes have the turn")
 	} else if !errors.Is(err, context.DeadlineExceeded) {
 		s.Errorf("waiting for the turn: %v", err)
@@ -175,7 +177,7 @@ func (s *suite) killedTaker() {
 	if err != nil {
 		s.Fatalf("the turn of a killed process did not pass on within %v: %v", s.config.TakeOver, err)
 	}
-	defer turn.Release()
+	defer s.release(turn)
 	s.Logf("the turn of a killed process passed on after %v", time.Since(start).Round(time.Millisecond))
 	s.holds(turn, "a")
 }

@@ -143,8 +143,15 @@ func (s *suite) turn(store webhook.Store) webhook.Turn {
 	if err != nil {
 		s.Fatalf("Turn: %v", err)
 	}
-	s.Cleanup(func() { turn.Release() })
+	s.Cleanup(func() { s.release(turn) })
 	return turn
+}
+
+func (s *suite) release(turn webhook.Turn) {
+	s.Helper()
+	if err := turn.Release(); err != nil {
+		s.Errorf("Release: %v", err)
+	}
 }
 
 func (s *suite) take(turn webhook.Turn, limit int) []webhook.Item {

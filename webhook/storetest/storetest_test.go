@@ -191,6 +191,9 @@ type freeTurn struct{ webhook.Turn }
 
 type hasty struct{ webhook.Store }
 
-func (s hasty) Enqueue(_ context.Context, queue string, items ...webhook.Item) (int, error) {
-	return s.Store.Enqueue(context.Background(), queue, items...)
+func (s hasty) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
+	if ctx == nil {
+		ctx = context.TODO()
+	}
+	return s.Store.Enqueue(context.WithoutCancel(ctx), queue, items...)
 }

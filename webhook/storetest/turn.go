@@ -25,7 +25,7 @@ func (s *suite) exclusive(holder, other webhook.Store) {
 	ctx, cancel := context.WithTimeout(s.Context(), 100*time.Millisecond)
 	defer cancel()
 	if second, err := other.Turn(ctx, queue); err == nil {
-		second.Release()
+		s.release(second)
 		s.Fatal("two takers have the turn")
 	} else if !errors.Is(err, context.DeadlineExceeded) {
 		s.Errorf("waiting for the turn ended with %v, want the context's error", err)

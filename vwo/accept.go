@@ -21,7 +21,7 @@ func (r *Relay) accept(ctx context.Context, body digest, kills []kill, d Decisio
 	for i := range kills {
 		items[i] = itemOf(body, &kills[i])
 		// Watched before they are kept, lest they be done sooner.
-		watched[i] = r.claims.watch(items[i].ID, &kills[i])
+		watched[i] = r.claims.watch(items[i], &kills[i])
 		defer r.claims.unwatch(items[i].ID)
 	}
 	added, err := r.keep(ctx, items, kills, deadline)

@@ -1,6 +1,7 @@
 package vwo
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type claim struct {
 	owner    *lane
 	watchers int
 	finished bool
-	kill     *kill // what the item says, if this process has made it
+	kill     *kill  // what this process has made the item of
+	body     []byte // the item's
 }
 
 type finishedClaim struct {
@@ -55,23 +57,24 @@ func (c *claims) get(id string) *claim {
 	return found
 }
 
-func (c *claims) watch(id string, k *kill) *claim {
+func (c *claims) watch(item webhook.Item, k *kill) *claim {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	watched := c.get(id)
+	watched := c.get(item.ID)
 	watched.watchers++
 	if watched.kill == nil {
-		watched.kill = k
+		watched.kill, watched.body = k, item.Body
 	}
 	return watched
 }
 
 // killOf reads what an item says. What this process has made itself need not be
-// read again.
+// read again; but the store may have had the item already, from a process that
+// accepted the alert at another time.
 func (c *claims) killOf(item webhook.Item) (kill, error) {
 	c.mu.Lock()
 	claimed := c.all[item.ID]
-	if claimed != nil && claimed.kill != nil {
+	if claimed != nil && claimed.kill != nil && bytes.Equal(claimed.body, item.Body) {
 		defer c.mu.Unlock()
 		return *claimed.kill, nil
 	}
@@ -125,7 +128,7 @@ func (c *claims) finish(id string, switched bool) {
 	if claimed.finished {
 		return
 	}
-	claimed.finished, claimed.switched, claimed.kill = true, switched, nil
+	claimed.finished, claimed.switched, claimed.kill, claimed.body = true, switched, nil, nil
 	close(claimed.done)
 	now := time.Now()
 	c.finished = append(c.finished, finishedClaim{id, now})

@@ -84,8 +84,8 @@ type RelayConfig struct {
 	// process. Defaults to 60; -1 is none.
 	CapPerHour int
 	// AnswerWithin is how long a request waits for its flag to be switched
-	// before it is answered 202. Sentry gives up after about a second. Defaults
-	// to 800 milliseconds.
+	// before it is answered 202. Sentry gives up after about a second, of which
+	// the way takes some. Defaults to 700 milliseconds.
 	AnswerWithin time.Duration
 	// ReadTimeout is how long a body may take to arrive. Defaults to 2 seconds.
 	ReadTimeout time.Duration
@@ -111,7 +111,7 @@ func (c RelayConfig) withDefaults() RelayConfig {
 	c.MaxAge = cmp.Or(c.MaxAge, 15*time.Minute)
 	c.CoolDown = cmp.Or(c.CoolDown, 5*time.Minute)
 	c.CapPerHour = cmp.Or(c.CapPerHour, 60)
-	c.AnswerWithin = cmp.Or(c.AnswerWithin, 800*time.Millisecond)
+	c.AnswerWithin = cmp.Or(c.AnswerWithin, 700*time.Millisecond)
 	c.ReadTimeout = cmp.Or(c.ReadTimeout, 2*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

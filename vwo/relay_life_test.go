@@ -372,3 +372,43 @@ func TestCallbacksThatPanic(t *testing.T) {
 		}
 	})
 }
+
+// TestRepeatAfterCrashKeepsTheFirstAcceptance has the same body come again while
+// what an earlier process has accepted still waits in the store.
+func TestRepeatAfterCrashKeepsTheFirstAcceptance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore(t)
+		var flags switches
+		var recorded records
+		config := vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Emitter: &recorded}
+		config.Store = forgetfulStore{store, func() bool { return true }}
+		first := newRelay(t, config)
+		body := eventAlert("f", time.Now())
+		deliver(first, signed(body))
+		if err := first.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		config.Store = &lateTurns{Store: store}
+		second := newRelay(t, config)
+		deliver(second, signed(body)) // before the store is read
+		time.Sleep(time.Minute)
+		changes := recorded.all()
+		if len(changes) != 2 || changes[0] != changes[1] {
+			t.Errorf("%+v", changes)
+		}
+	})
+}
+
+// lateTurns is a store whose Enqueue gives the lane time to take what is there.
+type lateTurns struct{ webhook.Store }
+
+func (l *lateTurns) Turn(ctx context.Context, queue string) (webhook.Turn, error) {
+	time.Sleep(100 * time.Millisecond)
+	return l.Store.Turn(ctx, queue)
+}
+
+func (l *lateTurns) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
+	time.Sleep(200 * time.Millisecond)
+	return l.Store.Enqueue(ctx, queue, items...)
+}

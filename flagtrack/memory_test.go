@@ -276,7 +276,9 @@ func TestSweepReadsScopes(t *testing.T) {
 
 // TestSweepKeepsEnough: flags recorded under several limits have several tags, of which an event shows one.
 func TestSweepKeepsEnough(t *testing.T) {
-	ctx, hub, held := newHub(t)
+	client, held := newClient(t)
+	hub := sentry.NewHub(client, sentry.NewScope()) // a scope with nothing of other tests in it
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
 	trackers := []*Tracker{mustNew(t, WithCapacity(3)), mustNew(t, WithCapacity(3), WithMaxBytes(8000))}
 	for _, name := range flagNames(10) {
 		for _, tracker := range trackers {

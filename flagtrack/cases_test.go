@@ -153,6 +153,14 @@ func TestClearFeatureFlags(t *testing.T) {
 	wantFlags(t, captured(t, elder, held), "a=T")
 }
 
+// TestEventOfTypeEvent: an error may name its type.
+func TestEventOfTypeEvent(t *testing.T) {
+	ctx, hub, held := newHub(t)
+	AddFeatureFlag(ctx, "a", true)
+	hub.CaptureEvent(&sentry.Event{Type: "event", Message: "error"})
+	wantFlags(t, flagsOf(t, held.last(t)), "a=T")
+}
+
 func TestOwnFlagsContextWins(t *testing.T) {
 	ctx, hub, held := newHub(t)
 	AddFeatureFlag(ctx, "a", true)

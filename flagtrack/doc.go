@@ -58,6 +58,10 @@
 // A flag must not be evaluated inside an event processor of a scope: sentry-go holds the scope's lock there, and
 // anything that changes the scope, like recording a flag, waits forever. BeforeSend is fine.
 //
+// When an application captures an event that it made itself, sentry-go writes the scope's tags into the map in the
+// event's Tags field, and flags with them. Such a map must not be shared by events that are captured at the same time,
+// also when the application sets no tag itself.
+//
 // # Cost
 //
 // A record takes about as long as two calls of Scope.SetTag and allocates nothing. A fork copies the flags along with

@@ -242,7 +242,11 @@ func TestUnboundedNames(t *testing.T) {
 	if n := len(*known); n > maxNames {
 		t.Errorf("the table holds %d names", n)
 	}
-	AddFeatureFlag(ctx, strings.Repeat("long", 1000), true)
+	long := strings.Repeat("long", 1000)
+	AddFeatureFlag(ctx, long, true)
+	if _, ok := Default().limits.names.recent[long]; ok {
+		t.Error("the table holds a long name")
+	}
 	if n := len(Default().limits.names.recent); n > maxNames {
 		t.Errorf("the table holds %d names", n)
 	}
@@ -272,7 +276,9 @@ func TestSweepReadsScopes(t *testing.T) {
 
 // TestSweepKeepsEnough: flags recorded under several limits have several tags, of which an event shows one.
 func TestSweepKeepsEnough(t *testing.T) {
-	ctx, hub, held := newHub(t)
+	client, held := newClient(t)
+	hub := sentry.NewHub(client, sentry.NewScope()) // a scope with nothing of other tests in it
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
 	trackers := []*Tracker{mustNew(t, WithCapacity(3)), mustNew(t, WithCapacity(3), WithMaxBytes(8000))}
 	for _, name := range flagNames(10) {
 		for _, tracker := range trackers {
@@ -286,6 +292,91 @@ func TestSweepKeepsEnough(t *testing.T) {
 	wantFlags(t, captured(t, hub, held), want)
 	if n := before - len(copyTags(hub.Scope())); n != 14 {
 		t.Errorf("%d tags of 20 are removed", n)
+	}
+}
+
+// TestRecordMeetsSweep plays a sweep that has found an old flag and is about to remove it, while that flag is recorded
+// anew: before the record began, between its look at the guard and its write, and when the process was not crowded yet.
+func TestRecordMeetsSweep(t *testing.T) {
+	defer crowded.Store(crowded.Load())
+	const patience = 20_000 // a wrong setFlag is done long before; a right one may be waited for in vain
+	for name, c := range map[string]struct{ crowded, blocked bool }{
+		"sweep first":      {crowded: true},
+		"sweep in between": {crowded: true, blocked: true},
+		"not yet crowded":  {blocked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crowded.Store(c.crowded)
+			scope := sentry.NewScope()
+			guard := guardOf(scope)
+			const key = keyPrefix + "\x00met"
+			written := func() bool { _, ok := copyTags(scope)[key]; return ok }
+			release := func() {}
+			if c.blocked {
+				release = holdScope(scope)
+			} else {
+				guard.mu.Lock()
+				guard.turn.Add(1)
+			}
+			var recorder sync.WaitGroup
+			recorder.Go(func() { setFlag(scope, key, value{result: true}) })
+			for range patience { // for the recorder to come as far as it can
+				runtime.Gosched()
+			}
+			if c.blocked {
+				guard.mu.Lock()
+				guard.turn.Add(1)
+				crowded.Store(true)
+			}
+			release()
+			for i := 0; i < patience && !written(); i++ {
+				runtime.Gosched()
+			}
+			scope.RemoveTag(key) // it was old when the sweep looked
+			guard.turn.Add(1)
+			guard.mu.Unlock()
+			recorder.Wait()
+			if !written() {
+				t.Error("the flag is lost")
+			}
+		})
+	}
+}
+
+// holdScope keeps everybody from changing scope until release is called.
+func holdScope(scope *sentry.Scope) (release func()) {
+	var held, free sync.WaitGroup
+	held.Add(1)
+	free.Add(1)
+	scope.AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+		held.Done()
+		free.Wait()
+		return event
+	})
+	var applied sync.WaitGroup
+	applied.Go(func() { scope.ApplyToEvent(sentry.NewEvent(), nil, nil) })
+	held.Wait()
+	return func() {
+		free.Done()
+		applied.Wait()
+	}
+}
+
+// TestSweepKeepsLargestCapacity: a sweep leaves as many flags as the most generous tracker shows.
+func TestSweepKeepsLargestCapacity(t *testing.T) {
+	defer crowded.Store(crowded.Load())
+	tracker := mustNew(t, WithCapacity(2000))
+	crowded.Store(true)
+	scope := sentry.NewScope()
+	hub := sentry.NewHub(nil, scope)
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
+	for _, name := range flagNames(2000) {
+		for range 10 {
+			tracker.AddFeatureFlag(ctx, name, true)
+		}
+	}
+	if n := len(copyTags(scope)); n != 2000 {
+		t.Errorf("%d flags of 2000 are left", n)
 	}
 }
 

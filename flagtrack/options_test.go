@@ -138,6 +138,17 @@ func TestScopeFinder(t *testing.T) {
 	wantFlags(t, captured(t, hub, held), "a=T")
 	tracker.ClearFeatureFlags(ctx)
 	wantFlags(t, captured(t, hub, held), "")
+
+	asked := 0
+	tracker = mustNew(t, WithScopeFinder(func(ctx context.Context) *sentry.Scope {
+		_ = ctx.Value(scopeKey{}) // panics if it is nil
+		asked++
+		return nil
+	}))
+	tracker.AddFeatureFlag(nil, "a", true) //nolint:staticcheck // a nil context is the case
+	if asked != 1 {
+		t.Error("the function was not called with a context")
+	}
 }
 
 func TestNilOptionsAreIgnored(t *testing.T) {

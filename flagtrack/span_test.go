@@ -196,6 +196,15 @@ func TestSpanOwnDataUntouched(t *testing.T) {
 	}
 }
 
+// TestSpanNilChild: an application may capture a transaction that it put together itself.
+func TestSpanNilChild(t *testing.T) {
+	_, hub, held := newHub(t)
+	hub.CaptureEvent(&sentry.Event{Type: "transaction", Spans: []*sentry.Span{nil}})
+	if len(held.all()) != 1 {
+		t.Error("the transaction did not arrive")
+	}
+}
+
 // TestSpanWithoutHub: what an option drops from the scope still goes to the span that the context names.
 func TestSpanWithoutHub(t *testing.T) {
 	tracker := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return nil }))

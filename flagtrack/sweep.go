@@ -31,9 +31,14 @@ var (
 	sweepSeed   = maphash.MakeSeed()
 )
 
+// guardOf returns the guard of a scope, which it shares with other scopes.
+func guardOf(scope *sentry.Scope) *sweepGuard {
+	return &sweepGuards[maphash.Comparable(sweepSeed, scope)%uint64(len(sweepGuards))]
+}
+
 // setAndSweep sets a tag of a scope that may hold too many, and now and then removes the oldest.
 func setAndSweep(scope *sentry.Scope, key, text string, n uint64) {
-	guard := &sweepGuards[maphash.Comparable(sweepSeed, scope)%uint64(len(sweepGuards))]
+	guard := guardOf(scope)
 	due := sweepDue(n)
 	if turn := guard.turn.Load(); !due && turn%2 == 0 {
 		scope.SetTag(key, text)

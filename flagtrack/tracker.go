@@ -38,7 +38,7 @@ func New(opts ...Option) (*Tracker, error) {
 // AddFeatureFlag records that the application received value for flag. Only booleans are recorded unless the tracker
 // was made WithAllValues. An empty flag is ignored; a name that Sentry would delete is made legal (see the package
 // comment). It never panics and is safe for concurrent use, but like every change of a scope it must not be called
-// from an event processor of that scope.
+// from an event processor of a scope (see the package comment).
 func (t *Tracker) AddFeatureFlag(ctx context.Context, flag string, value any) {
 	t.record(ctx, Evaluation{Flag: flag, Value: value})
 }

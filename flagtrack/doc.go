@@ -28,7 +28,9 @@
 //   - Transactions, check-ins, logs and metrics have no contexts.flags: Sentry looks for flags on errors only. The
 //     flags of a transaction are in the attributes of its root span.
 //   - Unsampled spans record nothing, since nobody will see them. What a span shows is settled when its transaction
-//     finishes; spans that are unfinished then are never sent.
+//     finishes; spans that are unfinished then are never sent. Whether a span is sampled can only be read from a field
+//     that sentry-go writes without a lock when it ignores a transaction (status 404, say): the race detector reports a
+//     first evaluation at that very moment, which does no harm.
 //   - With sentry-go's OTLP integration there are no Sentry spans, so flags appear on errors only.
 //   - Values that are not booleans are left out unless a tracker is made WithAllValues: the issue page shows booleans
 //     only, so a value has to become part of the name, "plan:gold" true.

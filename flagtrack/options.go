@@ -70,7 +70,8 @@ func WithMaxBytes(n int) Option {
 //
 // Sentry's issue page shows only booleans, so the value becomes part of the name: a flag x with the value blue is
 // shown as "x:blue" true, which is visible there and can be searched for (flags["x:blue"]:true). When x turns red,
-// "x:red" takes the place of "x:blue". Numbers are written as in Go without a plus sign. An object has no short text:
+// "x:red" takes the place of "x:blue". Numbers are written as in Go without a plus sign. An object has no short text,
+// nor has a string of more than 1,024 bytes:
 // OpenFeature's hook shows the name of its variant if the provider gave one, otherwise nothing is shown.
 //
 // Values may be personal data, and many different ones make flags hard to search: see WithFilter.
@@ -105,7 +106,7 @@ func WithScopeFinder(find func(context.Context) *sentry.Scope) Option {
 //
 // By default it goes to the process-wide scope, as with sentry-go's own integrations: right for a program that works
 // on one thing at a time. In a server, an evaluation whose context lost its hub then shows on the errors of all
-// requests that start later, because their scopes are clones of that one.
+// requests that start later, because their scopes are clones of that one. Beside WithScopeFinder it has no effect.
 func WithHubRequired() Option {
 	return func(c *config) { c.hubRequired = true }
 }

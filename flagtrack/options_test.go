@@ -223,6 +223,8 @@ func TestAllValues(t *testing.T) {
 		{"", "x:=T"},
 		{"dark blue", "x:dark_blue-cecc5b05=T"},
 		{strings.Repeat("é", 300), "x:" + strings.Repeat("_", 189) + "-12ed7847=T"},
+		{strings.Repeat("a", maxValueText+1), ""},
+		{plan(strings.Repeat("a", maxValueText+1)), ""},
 		{plan("gold"), "x:gold=T"},
 		{7, "x:7=T"},
 		{int8(-7), "x:-7=T"},

@@ -25,11 +25,16 @@ func boolValue(v any) (result, ok bool) {
 	return false, false
 }
 
-// valueText renders a result that is not a boolean. It reports false for what has no short text: objects, lists, nil.
+// maxValueText is the longest string, in bytes, that becomes part of a name. A
+// name has room for 200; hashing a document for it would be felt.
+const maxValueText = 1024
+
+// valueText renders a result that is not a boolean. It reports false for what has no short text: objects, lists, nil, long
+// strings.
 func valueText(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:
-		return v, true
+		return v, len(v) <= maxValueText
 	case int64:
 		return strconv.FormatInt(v, 10), true
 	case float64:
@@ -38,7 +43,7 @@ func valueText(v any) (string, bool) {
 	r := reflect.ValueOf(v)
 	switch r.Kind() {
 	case reflect.String:
-		return r.String(), true
+		return r.String(), r.Len() <= maxValueText
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return strconv.FormatInt(r.Int(), 10), true
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:

@@ -18,8 +18,12 @@ const maxAnswer = 4 << 20
 
 // judge returns the body of a success; anything else is an *AnswerError.
 func (c *Client) judge(response *http.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	status := response.StatusCode
+	if status < 200 {
+		// 101: the body is the bare connection, which ends with no deadline.
+		return nil, &AnswerError{Status: status, cause: ErrUnexpectedAnswer}
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if status/100 == 2 {
 		switch {
 		case err != nil:

@@ -35,9 +35,9 @@ type ClientConfig struct {
 	// Account is the account's id. Defaults to "current", the one that the
 	// token belongs to.
 	Account string
-	// HTTPClient makes the requests: set one for a proxy or a private CA. It is
-	// copied; redirects are refused whatever it says. Defaults to a client with
-	// http.DefaultTransport.
+	// HTTPClient has the Transport that makes the requests: set one for a proxy
+	// or a private CA. Its Timeout counts as well; its Jar and CheckRedirect are
+	// not used, since redirects are refused. Defaults to http.DefaultTransport.
 	HTTPClient *http.Client
 	// Timeout is how long to wait for one answer, not counting the wait for the
 	// token's turn. Defaults to [DefaultTimeout].
@@ -78,7 +78,7 @@ type Client struct {
 	base      string
 	account   string
 	token     Token
-	http      http.Client
+	transport http.RoundTripper
 	timeout   time.Duration
 	trigger   bool
 	unlimited bool
@@ -99,13 +99,14 @@ func NewClient(config ClientConfig) (*Client, error) {
 		base:      base,
 		account:   config.Account,
 		token:     config.Token,
-		http:      *config.HTTPClient,
+		transport: config.HTTPClient.Transport,
 		timeout:   config.Timeout,
 		trigger:   config.UseTriggerForm,
 		unlimited: config.Unlimited,
 	}
-	// A redirect would carry the token along, and turn a POST into a GET.
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if limit := config.HTTPClient.Timeout; limit > 0 {
+		c.timeout = min(c.timeout, limit)
+	}
 	return c, nil
 }
 
@@ -184,7 +185,7 @@ func (c *Client) do(ctx context.Context, build func(context.Context) (*http.Requ
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", userAgent)
-	response, err := c.http.Do(request)
+	response, err := c.roundTrip(request)
 	if err != nil {
 		return nil, c.noAnswer(0, err)
 	}
@@ -194,4 +195,14 @@ func (c *Client) do(ctx context.Context, build func(context.Context) (*http.Requ
 		pace.pause(answer.RetryAfter)
 	}
 	return body, err
+}
+
+// roundTrip makes a request without http.Client: a redirect would carry the
+// token along, and a Location that is no URL would be quoted in an error.
+func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
+	transport := c.transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	return transport.RoundTrip(request)
 }

@@ -1,11 +1,13 @@
 package vwo_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -500,4 +502,57 @@ func FuzzAnswers(f *testing.F) {
 		_, _ = client.Features(t.Context())
 		_, _ = client.Environments(t.Context())
 	})
+}
+
+// TestClientAgainstOddAnswers: a connection that becomes another protocol's has
+// no deadline, and a location that is no URL must not be quoted.
+func TestClientAgainstOddAnswers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		want   error
+	}{
+		"switching protocols": {"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", vwo.ErrUnexpectedAnswer},
+		"a location that is no URL": {
+			"HTTP/1.1 302 Found\r\nLocation: https://sso.example.com/%zz?token=SECRET\r\nContent-Length: 0\r\n\r\n", vwo.ErrRedirected,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			hold := make(chan struct{})
+			defer close(hold)
+			go func() {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				if request, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					_, _ = io.Copy(io.Discard, request.Body)
+					_, _ = io.WriteString(conn, tc.answer)
+				}
+				<-hold
+			}()
+			transport := &http.Transport{}
+			defer transport.CloseIdleConnections()
+			client, err := vwo.NewClient(vwo.ClientConfig{
+				Token: vwo.NewToken("a-token"), BaseURL: "http://" + listener.Addr().String(),
+				HTTPClient: &http.Client{Transport: transport}, Timeout: 5 * time.Second,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			err = client.Toggle(t.Context(), "production", "feature", false)
+			if !errors.Is(err, tc.want) || strings.Contains(err.Error(), "SECRET") {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(start); took > 4*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package vwo
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,23 +118,24 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 
 // confirmToggle reads {"_data":{"<feature as sent>":{"isEnabled":bool}}}.
 func confirmToggle(body []byte, feature string, enabled bool) error {
-	var answer struct {
-		Data map[string]struct {
-			IsEnabled onOff `json:"isEnabled"`
-		} `json:"_data"`
-	}
+	// Maps, because a struct's fields would match names in any case.
+	var answer map[string]json.RawMessage
+	var data map[string]map[string]json.RawMessage
 	unexpected := func(detail string) error {
 		return &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: detail}
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return unexpected(fmt.Sprintf("a body of %d bytes that is not VWO's", len(body)))
 	}
-	state, ok := answer.Data[feature]
+	var state onOff
+	if json.Unmarshal(answer["_data"], &data) == nil {
+		_ = state.UnmarshalJSON(bytes.TrimSpace(data[feature]["isEnabled"]))
+	}
 	switch {
-	case !ok || !state.IsEnabled.known:
+	case !state.known:
 		return unexpected("it does not tell the state of feature " + quote(feature))
-	case state.IsEnabled.on != enabled:
-		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", quote(feature), state.IsEnabled.on))
+	case state.on != enabled:
+		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", quote(feature), state.on))
 	}
 	return nil
 }

@@ -486,21 +486,24 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		status = 200 + (status%400+400)%400
-		client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(treasure), Unlimited: true, HTTPClient: &http.Client{
-			Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(status)
-				fmt.Fprint(w, body)
-			})},
-		}})
-		err := client.Toggle(t.Context(), "e", "f", false)
+		// A client for each call, because the next one would wait after a 429.
+		fresh := func() *vwo.Client {
+			return newClient(t, vwo.ClientConfig{Token: vwo.NewToken(treasure), Unlimited: true, HTTPClient: &http.Client{
+				Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					fmt.Fprint(w, body)
+				})},
+			}})
+		}
+		err := fresh().Toggle(t.Context(), "e", "f", false)
 		if err == nil && (status >= 300 || !strings.Contains(body, "isEnabled")) {
 			t.Errorf("status %d with %q passes for a confirmation", status, body)
 		}
-		if err != nil {
+		if err != nil && !strings.Contains(body, treasure[:4]) { // what VWO says by itself is no leak
 			noToken(t, err.Error())
 		}
-		_, _ = client.Features(t.Context())
-		_, _ = client.Environments(t.Context())
+		_, _ = fresh().Features(t.Context())
+		_, _ = fresh().Environments(t.Context())
 	})
 }
 

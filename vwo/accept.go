@@ -72,9 +72,12 @@ func (r *Relay) keep(ctx context.Context, items []webhook.Item, kills []kill, de
 		if err == nil {
 			return added, nil
 		}
-		for i := range kills {
-			r.report(reportOf(&kills[i], fmt.Errorf("%w to keep the switch, which is done from memory: %w", ErrStore, err), 0))
-		}
+		// After the switch has begun: a callback that blocks must not stop it.
+		defer func(err error) {
+			for i := range kills {
+				r.report(reportOf(&kills[i], fmt.Errorf("%w to keep the switch, which is done from memory: %w", ErrStore, err), 0))
+			}
+		}(err)
 	}
 	if added, err = r.fallback.store.Enqueue(ctx, r.fallback.queue, items...); err != nil {
 		return 0, err

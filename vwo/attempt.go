@@ -91,6 +91,7 @@ func isFinal(err error) bool {
 // giveUp reports a switch that will not be tried again.
 func (l *lane) giveUp(j *job, k *kill, err error, attempts int) {
 	l.relay.memory.undo(k.target())
+	l.relay.own.unmark(k.Environment, k.Flag, k.Enabled)
 	l.relay.claims.finish(j.item.ID, false)
 	l.relay.report(reportOf(k, err, attempts))
 	l.results <- l.failed(j, err)

@@ -2,6 +2,7 @@ package vwo
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,7 +86,10 @@ func (c *claims) killOf(item webhook.Item) (kill, error) {
 func (c *claims) unwatch(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	watched := c.get(id)
+	watched := c.all[id]
+	if watched == nil || watched.watchers == 0 {
+		return // forgotten since
+	}
 	watched.watchers--
 	c.dropUnused(id, watched)
 }
@@ -138,6 +142,15 @@ func (c *claims) finish(id string, switched bool) {
 		n++
 	}
 	c.finished = c.finished[n:]
+}
+
+// forget makes an item new again: one in the dead letters, which somebody may
+// replay.
+func (c *claims) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.all, id)
+	c.finished = slices.DeleteFunc(c.finished, func(f finishedClaim) bool { return f.id == id })
 }
 
 // overtaken reports whether a switch that was accepted later has set the flag

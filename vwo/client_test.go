@@ -559,3 +559,32 @@ func TestClientAgainstOddAnswers(t *testing.T) {
 		})
 	}
 }
+
+// TestPauseHoldsForThoseInLine has requests wait for their turn when VWO says
+// that it was too much.
+func TestPauseHoldsForThoseInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		standIn := vwotest.NewHandler(vwotest.Config{Features: []string{"f"}})
+		var mu sync.Mutex
+		var at []time.Duration
+		start := time.Now()
+		standIn.SetFaults(func(*http.Request) vwotest.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Since(start))
+			if len(at) == 1 {
+				return vwotest.Fault{Status: 429, Delay: 300 * time.Millisecond}
+			}
+			return vwotest.Fault{}
+		})
+		client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(standIn.Token()), HTTPClient: &http.Client{Transport: inMemory{standIn}}})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { _ = client.Toggle(t.Context(), "production", "f", false) }) // one is told off
+		}
+		wg.Wait()
+		if len(at) != 3 || at[1] < time.Minute || at[2]-at[1] < vwo.RequestInterval {
+			t.Errorf("requests at %v", at)
+		}
+	})
+}

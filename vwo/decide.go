@@ -49,9 +49,12 @@ const (
 )
 
 // ReportTag is the tag that marks, with any value, an event which tells of the
-// relay's own trouble. Alerts about such an event never act. Set it on what you
-// send to Sentry from [RelayConfig.OnReport], so that the report of a kill that
-// failed cannot trigger the kill again.
+// relay's own trouble. Issue alerts about such an event never act. Set it on what
+// you send to Sentry from [RelayConfig.OnReport], so that the report of a kill
+// that failed cannot trigger the kill again.
+//
+// Metric alerts carry no tags, and count such an event like any other: send
+// reports to a project that no rule names.
 const ReportTag = "sentryflags.relay"
 
 // maxAhead is how far a signed time may be ahead of the clock here. Sentry lets

@@ -12,7 +12,8 @@ type Verdict string
 
 // The verdicts.
 const (
-	// Refused: it is not certain that Sentry sent it. Answered 4xx.
+	// Refused: it is not certain that Sentry sent it. Answered 4xx, or 503 when
+	// too many requests arrive at once or the relay is closing.
 	Refused Verdict = "refused"
 	// Ignored: Sentry sent it, and nothing happens. Answered 200.
 	Ignored Verdict = "ignored"

@@ -25,6 +25,9 @@ const (
 	// writes to disk each time, and has alerts to take meanwhile.
 	settleWithin = 50 * time.Millisecond
 	settleMany   = 64
+	// storeCall bounds a call of the store. One that hangs is reported, like one
+	// that fails.
+	storeCall = 30 * time.Second
 	// lastSettle is what the store gets to hear of the last switches after a
 	// context has ended.
 	lastSettle = time.Second
@@ -210,6 +213,8 @@ func (l *lane) take(ctx context.Context, turn webhook.Turn) error {
 		l.inStore = false // the oldest come first anyway
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeCall)
+	defer cancel()
 	items, err := turn.Take(ctx, takeLimit)
 	if err != nil {
 		return err
@@ -345,6 +350,8 @@ func (l *lane) settle(ctx context.Context, turn webhook.Turn) error {
 	if len(l.outcomes) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeCall)
+	defer cancel()
 	if err := turn.Settle(ctx, l.outcomes...); err != nil {
 		return err
 	}
@@ -352,6 +359,9 @@ func (l *lane) settle(ctx context.Context, turn webhook.Turn) error {
 	l.inStore = l.inStore || len(l.jobs) < takeLimit && len(l.jobs)+len(l.outcomes) >= takeLimit
 	for _, outcome := range l.outcomes {
 		delete(l.known, outcome.ID)
+		if outcome.State == webhook.StateDead {
+			l.relay.claims.forget(outcome.ID)
+		}
 	}
 	l.outcomes = l.outcomes[:0]
 	return nil

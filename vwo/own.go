@@ -38,6 +38,14 @@ func (o *own) mark(environment, flag string, enabled bool, now time.Time) {
 	o.marks[ownSwitch{environment, flag, enabled}] = now
 }
 
+// unmark forgets a switch that was given up: nothing has recorded it, so that
+// whoever makes it now, or has made it, is to be reported.
+func (o *own) unmark(environment, flag string, enabled bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.marks, ownSwitch{environment, flag, enabled})
+}
+
 // take reports whether such a switch was marked, and takes the mark away.
 func (o *own) take(environment, flag string, enabled bool, now time.Time) bool {
 	o.mu.Lock()

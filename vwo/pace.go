@@ -29,9 +29,28 @@ type pace struct {
 // fails at once with the time left.
 func (p *pace) wait(ctx context.Context, limited bool) error {
 	for {
+		if err := p.waitPause(ctx); err != nil {
+			return err
+		}
+		if !limited {
+			return ctx.Err()
+		}
+		if err := p.waitTurn(ctx); err != nil {
+			return err
+		}
+		// VWO may have asked for a pause while this one stood in line; after it
+		// everybody lines up again.
+		if p.left() <= 0 {
+			return nil
+		}
+	}
+}
+
+func (p *pace) waitPause(ctx context.Context) error {
+	for {
 		left := p.left()
 		if left <= 0 {
-			break
+			return nil
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < left {
 			return &AnswerError{RetryAfter: left, Detail: "not sent: VWO asked to wait", cause: ErrRateLimited}
@@ -40,9 +59,9 @@ func (p *pace) wait(ctx context.Context, limited bool) error {
 			return err
 		}
 	}
-	if !limited {
-		return ctx.Err()
-	}
+}
+
+func (p *pace) waitTurn(ctx context.Context) error {
 	if err := p.limiter.Wait(ctx); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -51,7 +51,8 @@ type RelayConfig struct {
 	Installation string
 	// Header and HeaderValues are a second factor: a header that was added to
 	// the integration in Sentry ("X-…" or "Authorization"), and the values that
-	// it may have. Both or neither.
+	// it may have, whole: "Bearer …", say. Both or neither. It is checked before
+	// the body is read, and keeps strangers from taking up the places for bodies.
 	Header       string
 	HeaderValues []Token
 
@@ -145,7 +146,7 @@ func (c RelayConfig) validate() error {
 		return fmt.Errorf("%w: Header must be another one than the signature's", ErrInvalidConfig)
 	}
 	for i, value := range c.HeaderValues {
-		if err := value.usable(); err != nil {
+		if err := value.matchable(); err != nil {
 			return fmt.Errorf("%w: HeaderValues[%d]: %w", ErrInvalidConfig, i, err)
 		}
 	}

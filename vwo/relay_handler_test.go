@@ -105,20 +105,20 @@ func TestRelaySecretsAndSecondFactors(t *testing.T) {
 	next := signing.NewSecret("the-next-client-secret")
 	config := vwo.RelayConfig{
 		Secrets: []signing.Secret{next, clientSecret}, Rules: ruled("f"), Installation: "7a485448", CoolDown: -1,
-		Header: "X-Relay-Key", HeaderValues: []vwo.Token{vwo.NewToken("new key"), vwo.NewToken("old key")},
+		Header: "X-Relay-Key", HeaderValues: []vwo.Token{vwo.NewToken("new\tkey"), vwo.NewToken("old-key")},
 	}
-	// A token with a space cannot be sent.
+	// A control character cannot be sent.
 	if _, err := vwo.NewRelay(func() vwo.RelayConfig { c := config; c.Toggler = &switches{}; return c }()); !errors.Is(err, vwo.ErrMalformedToken) {
 		t.Fatalf("%v", err)
 	}
-	config.HeaderValues = []vwo.Token{vwo.NewToken("new-key"), vwo.NewToken("old-key")}
+	config.HeaderValues = []vwo.Token{vwo.NewToken("new-key"), vwo.NewToken("Bearer old-key")}
 	for name, tc := range map[string]struct {
 		keys   []string
 		secret signing.Secret
 		status int
 	}{
 		"new":       {[]string{"new-key"}, next, 200},
-		"old":       {[]string{"old-key"}, clientSecret, 200},
+		"old":       {[]string{"Bearer old-key"}, clientSecret, 200},
 		"missing":   {nil, next, 401},
 		"wrong":     {[]string{"new-kez"}, next, 401},
 		"prefix":    {[]string{"new-ke"}, next, 401},

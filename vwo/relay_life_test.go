@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -411,4 +412,57 @@ func (l *lateTurns) Turn(ctx context.Context, queue string) (webhook.Turn, error
 func (l *lateTurns) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
 	time.Sleep(200 * time.Millisecond)
 	return l.Store.Enqueue(ctx, queue, items...)
+}
+
+// hungStore is a store whose turns hang in Take while on is set.
+type hungStore struct {
+	webhook.Store
+	on *atomic.Bool
+}
+
+func (s hungStore) Turn(ctx context.Context, queue string) (webhook.Turn, error) {
+	turn, err := s.Store.Turn(ctx, queue)
+	return hungTurn{turn, s.on}, err
+}
+
+type hungTurn struct {
+	webhook.Turn
+	on *atomic.Bool
+}
+
+func (t hungTurn) Take(ctx context.Context, limit int) ([]webhook.Item, error) {
+	if t.on.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return t.Turn.Take(ctx, limit)
+}
+
+// TestStoreThatHangsIsReported has the store hang when an alert waits in it for
+// the next try.
+func TestStoreThatHangsIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var on atomic.Bool
+		flags := switches{fail: func(_ context.Context, call int) error {
+			if call == 1 {
+				on.Store(true)
+				return errDown
+			}
+			return nil
+		}}
+		var heard reports
+		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Store: hungStore{newMemoryStore(t), &on}, OnReport: heard.add})
+		if status := deliver(relay, signed(eventAlert("f", time.Now()))); status != 202 {
+			t.Errorf("status %d", status)
+		}
+		time.Sleep(time.Minute)
+		if list := heard.all(); len(list) != 1 || !errors.Is(list[0].Err, vwo.ErrStore) {
+			t.Errorf("reports: %v", list)
+		}
+		on.Store(false)
+		time.Sleep(2 * time.Minute)
+		if n := flags.count(); n != 1 {
+			t.Errorf("%d switches when it is back", n)
+		}
+	})
 }

@@ -505,3 +505,42 @@ func TestDryRunLeavesTheStoreAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestReportThatBlocksStopsNoSwitch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &stuckStore{Store: newMemoryStore(t), release: make(chan struct{})}
+		var flags switches
+		block := make(chan struct{})
+		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Store: stuck, OnReport: func(vwo.Report) { <-block }})
+		go deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(10 * time.Second)
+		if n := flags.count(); n != 1 {
+			t.Errorf("%d switches while the report blocks", n)
+		}
+		close(block)
+		close(stuck.release)
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestReplayedDeadLetterIsTriedAgain has a person repair what was wrong and
+// replay the switch, all within MaxAge.
+func TestReplayedDeadLetterIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := answerOf(t, 404)
+		flags := switches{fail: func(context.Context, int) error { return told }}
+		store := newMemoryStore(t)
+		var heard reports
+		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Store: store, OnReport: heard.add})
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(time.Minute)
+		flags.fail = nil
+		if n, err := store.Replay(t.Context(), "vwo.relay"); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		time.Sleep(time.Minute)
+		if stats, err := relay.Stats(t.Context()); err != nil || stats != (vwo.Stats{}) || flags.count() != 1 || len(heard.all()) != 1 {
+			t.Errorf("%d switches, %d reports, %+v, %v", flags.count(), len(heard.all()), stats, err)
+		}
+	})
+}

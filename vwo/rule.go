@@ -35,14 +35,17 @@ func defaultTriggers() []Trigger { return []Trigger{IssueAlertTriggered, MetricA
 // whoever holds a public DSN, which every browser and app that reports to
 // Sentry shows, can send events of any level, environment and tag. Such fields
 // only ever narrow a rule. Prefer metric alerts: one forged event does not
-// cross a threshold.
+// cross a threshold. The same people can keep an issue alert from acting: Sentry
+// raises it for an event of theirs that the rule does not match, or that looks
+// like a test notification, and may then be silent about the issue for a while.
 type Rule struct {
 	// Alert is the name of the alert rule or monitor, exactly as in Sentry.
 	// People can edit it; the rule then matches nothing. Alert or AlertID is
 	// required.
 	Alert string
 	// AlertID is its id. Issue alerts tell it only when the integration has an
-	// alert-rule-action UI component.
+	// alert-rule-action UI component. An issue alert and a metric alert may have
+	// the same id: set Alert or When as well.
 	AlertID string
 	// Project is the project's slug, or its id for issue alerts. Required. A
 	// metric alert over several projects matches each of them.

@@ -298,3 +298,28 @@ func TestSettingsHookConfigIsChecked(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestPersonsSwitchAfterTheRelayGaveUp has a person do by hand what the relay
+// could not: that switch is in no record yet.
+func TestPersonsSwitchAfterTheRelayGaveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := settings{flags: map[string]vwo.FlagState{"f": {Enabled: true}}}
+		told := answerOf(t, 404)
+		flags := switches{fail: func(context.Context, int) error { return told }}
+		var recorded records
+		var heard reports
+		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Emitter: &recorded, OnReport: heard.add})
+		hook := newSettingsHook(t, vwo.SettingsHookConfig{Settings: now.read, Emitter: &recorded, Relay: relay, Environment: "production"})
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(5 * time.Minute)
+		if len(heard.all()) != 1 {
+			t.Fatal(heard.all())
+		}
+		now.set("f", vwo.FlagState{})
+		call(hook, vwoSecret)
+		time.Sleep(time.Minute)
+		if len(recorded.all()) != 1 {
+			t.Errorf("the person's switch is not reported: %v", recorded.all())
+		}
+	})
+}

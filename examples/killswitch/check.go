@@ -29,6 +29,14 @@ func (s *service) check(ctx context.Context) (atVWO, atSentry error) {
 
 // runCheck is -check.
 func runCheck(ctx context.Context, c config, out io.Writer) error {
+	if err := c.checkDatabase(); err != nil {
+		return err
+	}
+	reports, err := newReporter(c.dsn.text())
+	if err != nil {
+		return err
+	}
+	reports.close()
 	// What is accepted and waits in the store is not touched.
 	c.Store, c.database, c.DryRun = "", hidden{}, true
 	s, err := newService(ctx, c, options{})

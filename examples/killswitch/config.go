@@ -156,8 +156,8 @@ func readConfig(path string, env func(string) string) (config, error) {
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.Path = cmp.Or(c.Path, "/sentry")
-	if !strings.HasPrefix(c.Path, "/") || c.Path == "/healthz" {
-		return config{}, errors.New("path must begin with a slash and be another one than /healthz")
+	if !strings.HasPrefix(c.Path, "/") || c.Path == "/healthz" || strings.ContainsAny(c.Path, "{} \t") {
+		return config{}, errors.New("path must begin with a slash, be another one than /healthz, and have no braces or spaces")
 	}
 	if c.secrets, err = readSecrets(env); err != nil {
 		return config{}, err

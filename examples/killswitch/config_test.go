@@ -41,6 +41,8 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		`{"max_age": 15}`:           "max_age",
 		`{"path": "sentry"}`:        "slash",
 		`{"path": "/healthz"}`:      "healthz",
+		`{"path": "/{id"}`:          "braces",
+		`{"path": "/a b"}`:          "spaces",
 		`{"rules": [{"allert":1}]}`: "unknown field",
 	} {
 		_, err := readConfig(fileOf(t, "c.json", content), secretsEnv())

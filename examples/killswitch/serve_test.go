@@ -233,3 +233,25 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the last line is %q", last)
 	}
 }
+
+// TestCheckFindsWhatWouldKeepTheServiceFromStarting is about settings that the
+// check itself does not need.
+func TestCheckFindsWhatWouldKeepTheServiceFromStarting(t *testing.T) {
+	switchboard, flagLog := standIns(t)
+	file, env := program(t, switchboard, flagLog, "new_checkout")
+	for name, tc := range map[string]struct{ value, want string }{
+		"SENTRY_DSN":              {treasure, "SENTRY_DSN is not one"},
+		"KILLSWITCH_DATABASE_URL": {"postgres://u:" + treasure + "@[x", "KILLSWITCH_DATABASE_URL"},
+	} {
+		spoilt := func(key string) string {
+			if key == name {
+				return tc.value
+			}
+			return env(key)
+		}
+		err := run(t.Context(), []string{"-config", file, "-check"}, spoilt, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), treasure) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -86,17 +86,30 @@ func newService(ctx context.Context, c config, o options) (_ *service, err error
 	return s, nil
 }
 
+// checkDatabase finds what is wrong with the settings of the database without
+// opening it.
+func (c config) checkDatabase() error {
+	if c.database.text() == "" {
+		return nil
+	}
+	if c.Store != "" {
+		return errors.New("store and KILLSWITCH_DATABASE_URL exclude each other")
+	}
+	if _, err := pgx.ParseConfig(c.database.text()); err != nil {
+		return errors.New("KILLSWITCH_DATABASE_URL cannot be read") // the cause may show its password
+	}
+	return nil
+}
+
 // openStore opens the database that is configured; nil if none is.
 func (s *service) openStore(c config) (webhook.Store, error) {
+	if err := c.checkDatabase(); err != nil {
+		return nil, err
+	}
 	driver, dsn, dialect := "sqlite", "", sqlstore.SQLite
 	switch {
-	case c.database.text() != "" && c.Store != "":
-		return nil, errors.New("store and KILLSWITCH_DATABASE_URL exclude each other")
 	case c.database.text() != "":
 		driver, dsn, dialect = "pgx", c.database.text(), sqlstore.PostgreSQL
-		if _, err := pgx.ParseConfig(dsn); err != nil {
-			return nil, errors.New("KILLSWITCH_DATABASE_URL cannot be read") // the cause may show its password
-		}
 	case c.Store != "":
 		dsn = sqlstore.SQLiteDSN(c.Store)
 	default:

@@ -6,7 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -194,7 +196,7 @@ func (e *sqliteEngine) lock(ctx context.Context, s *Store, queue string) (queueL
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
 	for {
-		file, err := lockFile(path)
+		file, err := lockFile(path, e.mode())
 		if err == nil {
 			return &sqliteLock{db: s.db, file: file}, nil
 		}
@@ -209,6 +211,16 @@ func (e *sqliteEngine) lock(ctx context.Context, s *Store, queue string) (queueL
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// mode is that of the database, as SQLite gives it to its own files beside it:
+// who may write to the one may take turns.
+func (e *sqliteEngine) mode() fs.FileMode {
+	info, err := os.Stat(e.file)
+	if err != nil {
+		return 0o600
+	}
+	return info.Mode().Perm()
 }
 
 type sqliteLock struct {

@@ -92,11 +92,14 @@ func (d *delivery) drained(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	// The store may have looked at its clock as early as it was asked. A time
-	// that is still to come says nothing: the store's clock was set back.
-	newest := time.Now()
-	oldest := stats.OldestWaiting.Add(-newest.Sub(asked) - ageSlack)
-	return stats.Waiting == 0 || oldest.After(d.drainedAt) && !stats.OldestWaiting.After(newest), nil
+	if stats.OldestWaiting.After(asked) {
+		// No age at all: an item of this moment, or the store's clock was set
+		// back and nobody knows.
+		return stats.Waiting == 0, nil
+	}
+	// The store may have looked at its clock as early as it was asked.
+	oldest := stats.OldestWaiting.Add(-time.Since(asked) - ageSlack)
+	return stats.Waiting == 0 || oldest.After(d.drainedAt), nil
 }
 
 // turn waits for the turn. Without an error, and without a turn, the emitter is

@@ -70,8 +70,7 @@ type Turn interface {
 
 	// Settle says what became of items, all at once or, on an error, for none.
 	// An item that is not waiting is passed over. An unknown State is an error.
-	// It fails with [ErrTurnLost]
-	// when the turn was released or has passed on.
+	// It fails with [ErrTurnLost] when the turn was released or has passed on.
 	Settle(ctx context.Context, outcomes ...Outcome) error
 
 	// Release gives the turn up. It may be called more than once, and by any
@@ -118,7 +117,6 @@ type StoreStats struct {
 	// Dead is how many are in the dead letters.
 	Dead int
 	// OldestWaiting is when the oldest waiting item was enqueued or last
-	// replayed, by this process's clock; zero if none waits. It lies in the
-	// future when the store's clock was set back since.
+	// replayed, by this process's clock; zero if none waits.
 	OldestWaiting time.Time
 }

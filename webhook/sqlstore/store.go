@@ -112,7 +112,7 @@ func (s *Store) Stats(ctx context.Context, queue string) (webhook.StoreStats, er
 	if age.Valid {
 		// The age is the database's, so that a difference between its clock
 		// and ours does not show.
-		stats.OldestWaiting = time.Now().Add(-time.Duration(age.Int64) * time.Microsecond)
+		stats.OldestWaiting = time.Now().Add(-time.Duration(max(0, age.Int64)) * time.Microsecond)
 	}
 	return stats, nil
 }

@@ -83,6 +83,24 @@ func TestNewRefusesASettingOfOneConnection(t *testing.T) {
 	}
 }
 
+// TestNewRefusesADeferredDSNBesideAnotherWriter: that writer's lock must not be
+// taken for one of the transaction that is looked at.
+func TestNewRefusesADeferredDSNBesideAnotherWriter(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, sqlstore.SQLite, dir)
+	defer store.Close()
+	tx, err := store.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer := time.AfterFunc(100*time.Millisecond, func() { _ = tx.Rollback() })
+	defer writer.Stop()
+	deferred := strings.Replace(sqlstore.SQLiteDSN(filepath.Join(dir, "store.db")), "&_txlock=immediate", "", 1)
+	if _, err := sqlstore.New(sqlite(t, deferred), sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	good := sqlite(t, sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "store.db")))
 	for name, tc := range map[string]struct {

@@ -56,8 +56,8 @@ type Emitter struct {
 // client and the store stay the caller's; close the store after the emitter.
 // Its errors wrap [ErrInvalidConfig] and name the field.
 func NewEmitter(client *Client, store Store, config EmitterConfig) (*Emitter, error) {
-	if client == nil {
-		return nil, invalidConfig("the client is nil")
+	if err := client.usable(); err != nil {
+		return nil, err
 	}
 	if store == nil {
 		return nil, invalidConfig("the store is nil")
@@ -92,7 +92,10 @@ func NewEmitter(client *Client, store Store, config EmitterConfig) (*Emitter, er
 // A change that Sentry would refuse is refused here, with a [*ChangeError] that
 // names it. The store's own errors come back wrapped: [ErrStoreFull] and
 // [ErrStoreClosed] among them. After [Emitter.Close] it is [ErrEmitterClosed].
-// After any error it is safe to emit the same changes again.
+// After any error the same changes may be emitted again. The store may have taken
+// them nonetheless (the context ended during the commit), so set ChangeID and
+// CreatedAt before: made up anew by the second call, they would make other
+// changes of them, and Sentry would get both.
 //
 // A change that several replicas report, equal in every field, with its
 // ChangeID and CreatedAt set by the caller, is delivered once.

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -149,6 +150,105 @@ func TestEmitterCloseAmongBusyOnes(t *testing.T) {
 		cancel()
 		busy.Wait()
 	})
+}
+
+// TestEmitterCloseWithTheTurnAmongBusyOnes: another emitter accepts changes
+// faster than Sentry answers, so that the queue is never empty.
+func TestEmitterCloseWithTheTurnAmongBusyOnes(t *testing.T) {
+	emitterTest(t, rigConfig{client: answersAfter(100 * time.Millisecond)}, func(t *testing.T, r *rig) {
+		synctest.Wait() // r.emitter has the turn
+		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var busy sync.WaitGroup
+		busy.Go(func() {
+			for second.Emit(ctx, numberedlessChanges(1)...) == nil {
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+		time.Sleep(time.Second)
+		r.emit(numberedChanges(250)...)
+		start := time.Now()
+		deadline, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := r.emitter.Close(deadline); err != nil {
+			t.Errorf("Close after %v: %v", time.Since(start), err)
+		}
+		if got := countNumbered(r.server.Changes()); got != 250 {
+			t.Errorf("%d of 250 stored when Close returned", got)
+		}
+		cancel()
+		busy.Wait()
+		if err := second.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answersAfter makes each request take a while.
+func answersAfter(wait time.Duration) func(*webhook.Config) {
+	return func(config *webhook.Config) {
+		client := *config.HTTPClient
+		client.Transport = slowTransport{client.Transport, wait}
+		config.HTTPClient = &client
+	}
+}
+
+type slowTransport struct {
+	next http.RoundTripper
+	wait time.Duration
+}
+
+func (s slowTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	time.Sleep(s.wait)
+	return s.next.RoundTrip(request)
+}
+
+// countNumbered counts the changes that numberedChanges has made: the other
+// ChangeIDs are large.
+func countNumbered(changes []webhook.Change) int {
+	n := 0
+	for _, change := range changes {
+		if change.ChangeID <= 1000 {
+			n++
+		}
+	}
+	return n
+}
+
+// TestEmitterCloseAfterTheClockWasSetBack: an age that cannot be is no proof that
+// an item is new.
+func TestEmitterCloseAfterTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemoryStore(t, webhook.MemoryStoreConfig{})
+		r := newRig(t, rigConfig{store: setBackStore{store}})
+		synctest.Wait()
+		second, err := webhook.NewEmitter(r.client, setBackStore{store}, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.server.FailAlways(webhooktest.Status(503))
+		r.emit(numberedChanges(3)...)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := second.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close with 3 changes waiting: %v", err)
+		}
+	})
+}
+
+// setBackStore has a clock that was set back, so that no item has an age.
+type setBackStore struct{ webhook.Store }
+
+func (s setBackStore) Stats(ctx context.Context, queue string) (webhook.StoreStats, error) {
+	stats, err := s.Store.Stats(ctx, queue)
+	if stats.Waiting > 0 {
+		time.Sleep(time.Millisecond) // it takes its time
+		stats.OldestWaiting = time.Now()
+	}
+	return stats, err
 }
 
 // TestEmitterCloseWithoutTheTurnHonoursItsContext leaves an outage to the other.

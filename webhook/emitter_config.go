@@ -47,8 +47,9 @@ type EmitterConfig struct {
 	// OnEvent is called for what happens to the changes, one event at a time on
 	// a goroutine of its own. It may take its time: delivery goes on, and
 	// beyond 1,024 events that wait for it further ones are dropped and counted
-	// in [EmitterStats]. A panic in it is caught and logged. Defaults to nil,
-	// which ignores events.
+	// in [EmitterStats]. A panic in it is caught and logged. It must not call
+	// [Emitter.Close], which waits for it to return. Defaults to nil, which
+	// ignores events.
 	OnEvent func(Event)
 
 	// Logger is told of failures and recoveries, without secrets and without

@@ -59,9 +59,12 @@ func (e *Emitter) waiting(ctx context.Context) (int, error) {
 // During an outage it waits for as long as ctx lets it, so give it a deadline.
 // When ctx ends first, Close breaks off the request under way, whose changes
 // may then reach Sentry twice, and returns an error within two seconds: what
-// waits stays in the store, for the next emitter on it. An emitter that is not
-// at its turn waits until the one that is has delivered what waited when Close
-// was called.
+// waits stays in the store, for the next emitter on it. (A store may need longer:
+// SQLite waits for another writer whatever the context says.)
+//
+// Where several emitters share a queue, Close returns when what waited at the
+// call has been delivered, by whichever of them has the turn. What the others
+// accept meanwhile is theirs.
 //
 // It may be called again, and then returns what the first call did.
 func (e *Emitter) Close(ctx context.Context) error {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// turnGrace is how long a closing emitter waits for its turn before it asks
-	// whether another one has done its work.
+	// turnGrace is how long a closing emitter waits for its turn, or goes on
+	// under it, before it asks whether its work is done.
 	turnGrace = time.Second
 	// ageSlack is by how much an item's age may be off: databases round.
 	ageSlack = time.Second
@@ -60,7 +60,7 @@ func (d *delivery) takeTurns(ctx context.Context) error {
 		turn, err := d.turn(ctx)
 		if turn == nil && err == nil {
 			var done bool
-			if done, err = d.othersAreDone(ctx); err == nil && !done {
+			if done, err = d.drained(ctx); err == nil && !done {
 				continue
 			}
 		}
@@ -84,13 +84,18 @@ func (d *delivery) takeTurns(ctx context.Context) error {
 	}
 }
 
-// othersAreDone reports, when the emitter is closing, whether all that waited
-// when that began has been settled by whoever has the turn.
-func (d *delivery) othersAreDone(ctx context.Context) (bool, error) {
+// drained reports, when the emitter is closing, whether all that waited when
+// that began has been settled, by whoever has the turn.
+func (d *delivery) drained(ctx context.Context) (bool, error) {
 	asked := time.Now()
 	stats, err := d.store.Stats(ctx, d.config.Queue)
 	if err != nil {
 		return false, err
+	}
+	if stats.OldestWaiting.After(asked) {
+		// No age at all: an item of this moment, or the store's clock was set
+		// back and nobody knows.
+		return stats.Waiting == 0, nil
 	}
 	// The store may have looked at its clock as early as it was asked.
 	oldest := stats.OldestWaiting.Add(-time.Since(asked) - ageSlack)
@@ -127,10 +132,15 @@ func (d *delivery) turn(ctx context.Context) (Turn, error) {
 }
 
 // deliver delivers under a turn. It returns nil when the emitter is closing and
-// the queue is empty.
+// the queue is empty, or holds only what others have put there since.
 func (d *delivery) deliver(ctx context.Context, turn Turn) error {
+	var asked time.Time
 	for {
 		wait, idle, err := d.step(ctx, turn)
+		if err == nil && !idle && d.isClosing() && time.Since(asked) >= turnGrace {
+			asked = time.Now()
+			idle, err = d.drained(ctx)
+		}
 		switch {
 		case err == nil && idle:
 			if d.isClosing() {

@@ -151,6 +151,14 @@ func TestZeroClient(t *testing.T) {
 		if err := client.Send(t.Context(), valid); !errors.Is(err, ErrInvalidConfig) {
 			t.Errorf("Send: %v", err)
 		}
+		for _, err := range client.Logs(t.Context(), "token", LogsQuery{}) {
+			if !errors.Is(err, ErrInvalidConfig) {
+				t.Errorf("Logs: %v", err)
+			}
+		}
+		if _, err := NewEmitter(client, &MemoryStore{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
+			t.Errorf("NewEmitter: %v", err)
+		}
 		_ = fmt.Sprint(client)
 	}
 }

@@ -101,6 +101,9 @@ func (c *Client) logs(ctx context.Context, token string, query LogsQuery, yield 
 	if ctx == nil {
 		return errNilContext
 	}
+	if err := c.usable(); err != nil {
+		return err
+	}
 	if !validToken(token) {
 		return errors.New("webhook: the token is empty or no token; create one in Sentry under User Auth Tokens")
 	}

@@ -108,7 +108,7 @@ func (q *memoryQueue) settle(outcome Outcome, now time.Time) (gone bool) {
 func (q *memoryQueue) forget(now time.Time, config MemoryStoreConfig) {
 	for e := q.settledOrder.Front(); e != nil; e = q.settledOrder.Front() {
 		oldest := e.Value.(settledID)
-		tooMany := q.settledOrder.Len() > 10*config.Capacity
+		tooMany := (q.settledOrder.Len()-1)/10 >= config.Capacity // ten times Capacity could overflow
 		if !tooMany && now.Sub(oldest.at) < config.DedupeWindow {
 			return
 		}

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,23 @@ func TestMemoryStoreForgetsSettledItems(t *testing.T) {
 			t.Error("more are known than promised")
 		}
 	})
+}
+
+// TestMemoryStoreWithoutALimit: ten times the largest Capacity is no number.
+func TestMemoryStoreWithoutALimit(t *testing.T) {
+	store := newMemoryStore(t, webhook.MemoryStoreConfig{Capacity: math.MaxInt})
+	turn, err := store.Turn(t.Context(), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		if added, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "a"}); err != nil || added != want {
+			t.Errorf("Enqueue: %d, %v; want %d", added, err, want)
+		}
+		if err := turn.Settle(t.Context(), webhook.Outcome{ID: "a", State: webhook.StateDone}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestNewMemoryStoreRefuses(t *testing.T) {

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +30,11 @@ func (t *memoryTurn) Settle(ctx context.Context, outcomes ...Outcome) error {
 		return err
 	}
 	defer t.store.mu.Unlock()
+	for _, outcome := range outcomes {
+		if outcome.State < StateWaiting || outcome.State > StateDead {
+			return fmt.Errorf("webhook: unknown ItemState %d, nothing was settled", outcome.State)
+		}
+	}
 	now := time.Now()
 	for _, outcome := range outcomes {
 		if q.settle(outcome, now) {

@@ -69,8 +69,8 @@ type Turn interface {
 	Take(ctx context.Context, limit int) ([]Item, error)
 
 	// Settle says what became of items, all at once or, on an error, for none.
-	// An item that is not waiting is passed over. It fails with [ErrTurnLost]
-	// when the turn was released or has passed on.
+	// An item that is not waiting is passed over. An unknown State is an error.
+	// It fails with [ErrTurnLost] when the turn was released or has passed on.
 	Settle(ctx context.Context, outcomes ...Outcome) error
 
 	// Release gives the turn up. It may be called more than once, and by any

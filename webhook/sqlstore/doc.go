@@ -40,7 +40,9 @@
 // # What it is not for
 //
 // It is no general job queue: one taker per queue, no schedule, no priorities.
-// SQLite on a network file system has no locks to rely on. A PostgreSQL that is
+// SQLite on a network file system has no locks to rely on. Its wait for another
+// writer ends with the busy time-out of the DSN (10 s in [SQLiteDSN]) and not with
+// the context of a call, which may return that much later. A PostgreSQL that is
 // set up to lose commits (fsync=off) loses items with them.
 //
 // # Tests

@@ -58,14 +58,16 @@ func (s *Store) enqueueOnce(ctx context.Context, queue string, chunks [][]webhoo
 // the commit. The queue's taker finds them at its next look, within the
 // emitter's PollInterval (1 s by default).
 //
-// Of two transactions that enqueue the same key, the order is that of their
-// calls of EnqueueTx. So that it is the order of their commits, have the
-// transaction lock what the key stands for before the call: an UPDATE of the
-// flag's row does.
+// So that items with the same key are delivered in the order of their commits,
+// have the transaction lock what the key stands for before the call: an UPDATE
+// of the flag's row does. With PostgreSQL two transactions that lock nothing in
+// common have no order: what is committed first may be delivered first, whoever
+// called EnqueueTx first.
 //
 // With PostgreSQL an error has aborted the transaction, as every error of a
 // statement does. Two transactions that enqueue an item with the same ID wait
-// for each other.
+// for each other, and delivery of an item waits for the end of a transaction
+// that has enqueued it again: keep transactions short.
 func (s *Store) EnqueueTx(ctx context.Context, tx *sql.Tx, queue string, items ...webhook.Item) (int, error) {
 	if tx == nil {
 		return 0, errors.New("webhook/sqlstore: EnqueueTx needs a transaction; use Enqueue without one")

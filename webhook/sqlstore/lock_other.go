@@ -5,9 +5,10 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 )
 
-func lockFile(string) (lockedFile, error) {
+func lockFile(string, fs.FileMode) (lockedFile, error) {
 	return nil, fmt.Errorf("taking turns on an SQLite file on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -10,7 +11,7 @@ import (
 const errSharingViolation = syscall.Errno(32)
 
 // lockFile opens the file for itself alone, or fails with errLocked.
-func lockFile(path string) (lockedFile, error) {
+func lockFile(path string, _ fs.FileMode) (lockedFile, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,10 @@ func (e *postgresEngine) check(ctx context.Context, db *sql.DB) error {
 }
 
 func (e *postgresEngine) migrationLock(ctx context.Context, tx *sql.Tx) error {
+	// A stricter default would keep showing what was there before the lock.
+	if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL READ COMMITTED`); err != nil {
+		return err
+	}
 	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, e.advisory("migrate"))
 	return err
 }

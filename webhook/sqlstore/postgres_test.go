@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,30 @@ func TestNewRefusesAnUnsafePostgreSQL(t *testing.T) {
 	}
 	if _, err := sqlstore.New(postgres(t, ""), sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
 		t.Errorf("PostgreSQL taken for SQLite: %v", err)
+	}
+}
+
+// TestNewAtOnceUnderStricterIsolation: a default of the database must not hide
+// from one process what the other has just made.
+func TestNewAtOnceUnderStricterIsolation(t *testing.T) {
+	for _, level := range []string{"repeatable%20read", "serializable"} {
+		prefix := prefixOf(t.TempDir())
+		db := postgres(t, "default_transaction_isolation="+level)
+		dropAfter(t, prefix)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				store, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithTablePrefix(prefix))
+				if err != nil {
+					t.Errorf("%s: %v", level, err)
+					return
+				}
+				if err := store.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -146,21 +148,24 @@ func (e *sqliteEngine) checkConn(ctx context.Context, conn *sql.Conn) error {
 // lock when it begins. One that takes it at its first write fails if another
 // has written since its first read, whatever the busy time-out.
 func (e *sqliteEngine) checkImmediate(ctx context.Context, one, other *sql.Conn) error {
-	// The second connection must not wait for the first one's lock.
-	if _, err := other.ExecContext(ctx, `PRAGMA busy_timeout = 0`); err != nil {
-		return explain(ctx, "set PRAGMA busy_timeout", err)
-	}
-	tx, err := one.BeginTx(ctx, nil)
-	if err != nil {
+	// While one connection has the lock for sure, whoever else writes, a
+	// transaction of the other must not begin.
+	if _, err := one.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return explain(ctx, "begin a transaction", err)
 	}
-	defer tx.Rollback()
-	_, err = other.ExecContext(ctx, `BEGIN IMMEDIATE`)
+	err := e.beginsBeside(ctx, other)
+	_, rollbackErr := one.ExecContext(ctx, `ROLLBACK`)
+	return errors.Join(err, explain(ctx, "end a transaction", rollbackErr))
+}
+
+func (e *sqliteEngine) beginsBeside(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, `PRAGMA busy_timeout = 0`); err != nil {
+		return explain(ctx, "set PRAGMA busy_timeout", err)
+	}
+	tx, err := conn.BeginTx(ctx, nil)
 	switch {
 	case err == nil:
-		// Another process may have had the lock at that moment, and ended.
-		_, err = other.ExecContext(ctx, `ROLLBACK`)
-		return errors.Join(e.unsuitable("a transaction does not take the write lock when it begins"), err)
+		return errors.Join(e.unsuitable("a transaction does not take the write lock when it begins"), tx.Rollback())
 	case sqliteCode(err) != 5:
 		return explain(ctx, "begin a second transaction", err)
 	}
@@ -194,7 +199,7 @@ func (e *sqliteEngine) lock(ctx context.Context, s *Store, queue string) (queueL
 	ticker := time.NewTicker(lockInterval)
 	defer ticker.Stop()
 	for {
-		file, err := lockFile(path)
+		file, err := lockFile(path, e.mode())
 		if err == nil {
 			return &sqliteLock{db: s.db, file: file}, nil
 		}
@@ -209,6 +214,16 @@ func (e *sqliteEngine) lock(ctx context.Context, s *Store, queue string) (queueL
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// mode is that of the database, as SQLite gives it to its own files beside it:
+// who may write to the one may take turns.
+func (e *sqliteEngine) mode() fs.FileMode {
+	info, err := os.Stat(e.file)
+	if err != nil {
+		return 0o600
+	}
+	return info.Mode().Perm()
 }
 
 type sqliteLock struct {

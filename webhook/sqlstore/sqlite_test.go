@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,24 @@ func TestNewRefusesASettingOfOneConnection(t *testing.T) {
 		if _, err := sqlstore.New(db, sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestNewRefusesADeferredDSNBesideAnotherWriter: that writer's lock must not be
+// taken for one of the transaction that is looked at.
+func TestNewRefusesADeferredDSNBesideAnotherWriter(t *testing.T) {
+	dir := t.TempDir()
+	store := open(t, sqlstore.SQLite, dir)
+	defer store.Close()
+	tx, err := store.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer := time.AfterFunc(100*time.Millisecond, func() { _ = tx.Rollback() })
+	defer writer.Stop()
+	deferred := strings.Replace(sqlstore.SQLiteDSN(filepath.Join(dir, "store.db")), "&_txlock=immediate", "", 1)
+	if _, err := sqlstore.New(sqlite(t, deferred), sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -315,5 +334,37 @@ func TestTurnStolen(t *testing.T) {
 	}
 	if items, err := next.Take(t.Context(), 1); len(items) != 1 || err != nil {
 		t.Errorf("the next taker: %v, %v", items, err)
+	}
+}
+
+// TestTurnFileMode: who may write to the database may take turns.
+func TestTurnFileMode(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "store.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const shared = 0o660 // beyond most umasks
+	if err := os.Chmod(path, shared); err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, sqlstore.SQLite, dir)
+	defer store.Close()
+	turn, err := store.Turn(t.Context(), "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer turn.Release()
+	files, err := filepath.Glob(path + "*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != shared {
+			t.Errorf("%s: %v, %v; want mode %o", filepath.Base(file), info.Mode(), err, shared)
+		}
 	}
 }

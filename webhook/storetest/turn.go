@@ -76,6 +76,9 @@ func (s *suite) turnReleased() {
 	if err := turn.Release(); err != nil {
 		s.Errorf("Release: %v", err)
 	}
+	if err := next.Settle(s.Context(), done("a"), webhook.Outcome{ID: "a", State: 7}); err == nil {
+		s.Error("an unknown ItemState was settled")
+	}
 	s.holds(next, "a")
 }
 

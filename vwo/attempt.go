@@ -61,6 +61,9 @@ func (l *lane) attempt(ctx context.Context, j *job, attempts int) {
 		if ctx.Err() == nil {
 			r.config.Logger.Warn("vwo relay: not switched yet", "flag", item.Key, "attempts", attempts, "again_in", wait, "err", err.Error())
 		}
+		if attempts == 1 && (errors.Is(err, ErrUnauthorized) || errors.Is(err, ErrRedirected)) {
+			r.report(reportOf(&k, fmt.Errorf("%w: %w", ErrDelayed, err), attempts))
+		}
 		l.results <- result{job: j, wait: wait}
 	}
 }

@@ -28,6 +28,9 @@ const (
 	// storeCall bounds a call of the store. One that hangs is reported, like one
 	// that fails.
 	storeCall = 30 * time.Second
+	// waitsLong is how long an alert may wait for another relay before that is
+	// reported.
+	waitsLong = time.Minute
 	// lastSettle is what the store gets to hear of the last switches after a
 	// context has ended.
 	lastSettle = time.Second
@@ -52,8 +55,9 @@ type lane struct {
 	running  int // attempts
 	waiting  int // records that wait for the emitter
 	outcomes []webhook.Outcome
-	settleBy time.Time // if there are outcomes
-	inStore  bool      // there may be more than was taken
+	settleBy time.Time      // if there are outcomes
+	inStore  bool           // there may be more than was taken
+	orphans  []webhook.Item // taken from a store that has failed since
 	busy     map[string]bool
 	tasks    chan task // to the workers
 }
@@ -142,6 +146,9 @@ func (l *lane) run(ctx context.Context) {
 			return
 		}
 		lost := errors.Is(err, webhook.ErrTurnLost)
+		if !lost {
+			l.rescue(ctx)
+		}
 		if lost || time.Since(began) > longestPause {
 			failures = 0 // it had worked
 		}
@@ -154,7 +161,10 @@ func (l *lane) run(ctx context.Context) {
 
 // once works for as long as the turn lasts.
 func (l *lane) once(ctx, turnCtx context.Context) error {
+	watched, stopWatching := context.WithCancel(turnCtx)
+	l.relay.running.Go(func() { l.watchQueue(watched) })
 	turn, err := l.store.Turn(turnCtx, l.queue)
+	stopWatching()
 	if err != nil {
 		return err
 	}
@@ -219,7 +229,7 @@ func (l *lane) take(ctx context.Context, turn webhook.Turn) error {
 	if err != nil {
 		return err
 	}
-	l.inStore = false
+	l.inStore, l.orphans = false, nil
 	for _, item := range items {
 		if l.known[item.ID] == nil {
 			j := &job{item: item}
@@ -380,9 +390,44 @@ func (l *lane) stop(ctx context.Context, turn webhook.Turn, cause error) {
 	}
 	for _, j := range l.jobs {
 		l.relay.claims.disown(j.item.ID)
+		l.orphans = append(l.orphans, j.item)
 	}
 	l.jobs, l.outcomes = nil, nil
 	clear(l.known)
+}
+
+// rescue goes on from memory with what was taken from a store that fails: it
+// may not come back before the switches are too old. What the store brings back
+// later has been finished by then, or is waited for.
+func (l *lane) rescue(ctx context.Context) {
+	if !l.durable || len(l.orphans) == 0 || l.isDraining() {
+		return
+	}
+	fallback := l.relay.fallback
+	if _, err := fallback.store.Enqueue(ctx, fallback.queue, l.orphans...); err != nil {
+		l.relay.report(Report{Err: fmt.Errorf("%w: %d switches have to wait for it: %w", ErrStore, len(l.orphans), err)})
+		return
+	}
+	l.orphans = nil
+	fallback.poke()
+}
+
+// watchQueue reports, once, that alerts wait while somebody else has the turn:
+// a relay that is stuck, or whose flag system is down.
+func (l *lane) watchQueue(ctx context.Context) {
+	if !l.durable {
+		return
+	}
+	for sleep(ctx, waitsLong) == nil {
+		asked, cancel := context.WithTimeout(ctx, storeCall)
+		stats, err := l.store.Stats(asked, l.queue)
+		cancel()
+		if err == nil && stats.Waiting > 0 && time.Since(stats.OldestWaiting) > waitsLong {
+			l.relay.report(Report{Err: fmt.Errorf("%w: %d alerts wait, the oldest for %v, at the relay that has the turn",
+				ErrDelayed, stats.Waiting, time.Since(stats.OldestWaiting).Round(time.Second))})
+			return
+		}
+	}
 }
 
 // abandon reports what is left in memory when the relay has ended, and returns

@@ -178,6 +178,8 @@ func (r *Relay) end(ctx context.Context) {
 type Stats struct {
 	// Waiting is how many switches wait, in the store and in memory.
 	Waiting int
+	// OldestWaiting is when the oldest of them was accepted; zero if none waits.
+	OldestWaiting time.Time
 	// Dead is how many switches in the store have failed for good.
 	Dead int
 }
@@ -195,6 +197,9 @@ func (r *Relay) Stats(ctx context.Context) (Stats, error) {
 			return total, fmt.Errorf("%w: %w", ErrStore, err)
 		}
 		total.Waiting += stats.Waiting
+		if stats.Waiting > 0 && (total.OldestWaiting.IsZero() || stats.OldestWaiting.Before(total.OldestWaiting)) {
+			total.OldestWaiting = stats.OldestWaiting
+		}
 		total.Dead += stats.Dead
 	}
 	return total, nil

@@ -88,7 +88,8 @@ type RelayConfig struct {
 	// before it is answered 202. Sentry gives up after about a second, of which
 	// the way takes some. Defaults to 700 milliseconds.
 	AnswerWithin time.Duration
-	// ReadTimeout is how long a body may take to arrive. Defaults to 2 seconds.
+	// ReadTimeout is how long a body may take to arrive. Defaults to 1 second,
+	// which is about as long as Sentry waits in all.
 	ReadTimeout time.Duration
 	// DryRun decides and records in the log, and switches nothing: not even what
 	// waits in the store.
@@ -113,7 +114,7 @@ func (c RelayConfig) withDefaults() RelayConfig {
 	c.CoolDown = cmp.Or(c.CoolDown, 5*time.Minute)
 	c.CapPerHour = cmp.Or(c.CapPerHour, 60)
 	c.AnswerWithin = cmp.Or(c.AnswerWithin, 700*time.Millisecond)
-	c.ReadTimeout = cmp.Or(c.ReadTimeout, 2*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -14,6 +14,10 @@ var (
 	// ErrExpired comes with ErrNotSwitched when MaxAge passed before it worked:
 	// whether it is still wanted is for a person to say.
 	ErrExpired = errors.New("vwo: it came too late")
+	// ErrDelayed means that a flag is not switched yet and that waiting alone may
+	// not help: VWO refuses the token, say, or another relay holds the queue. It
+	// is tried again until MaxAge has passed.
+	ErrDelayed = errors.New("vwo: the flag is not switched yet; it is tried again, but look at the cause")
 	// ErrNotRecorded means that a flag was switched, and Sentry's flag log will
 	// not show it.
 	ErrNotRecorded = errors.New("vwo: the switch was not recorded")

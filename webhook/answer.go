@@ -20,7 +20,7 @@ const (
 	maxDetail = 200
 )
 
-// judge says what an answer means. Nil is the only success: a status of 2xx
+// judge says what an answer means. Nil is the only success: status 200 or 201
 // with an empty body. (Sentry answers 200, its API page says 201.)
 //
 // The request carried n changes; ctx is the request's.
@@ -45,7 +45,8 @@ func judge(ctx context.Context, response *http.Response, n int) error {
 }
 
 func judgeSuccess(response *http.Response, body []byte, n int) error {
-	if len(bytes.TrimSpace(body)) == 0 && len(body) <= maxAnswer {
+	stored := response.StatusCode == http.StatusOK || response.StatusCode == http.StatusCreated
+	if stored && len(bytes.TrimSpace(body)) == 0 && len(body) <= maxAnswer {
 		return nil
 	}
 	if len(body) <= maxAnswer {

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,8 +11,14 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
-// startTimeout bounds what New does in the database.
-const startTimeout = time.Minute
+const (
+	// startTimeout bounds what New does in the database.
+	startTimeout = time.Minute
+	// busyPatience and busyPause are how long New tries a busy database, and how
+	// often.
+	busyPatience = 5 * time.Second
+	busyPause    = 25 * time.Millisecond
+)
 
 // Store is a [webhook.Store] in a database. What its Enqueue has accepted
 // survives a crash of the process, of the machine and, as far as the server is
@@ -52,7 +59,7 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if err := engine.check(ctx, db); err != nil {
+	if err := checkPatiently(ctx, engine, db); err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, db, engine); err != nil {
@@ -66,6 +73,23 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 		closed:  make(chan struct{}),
 		turns:   make(map[*turn]struct{}),
 	}, nil
+}
+
+// checkPatiently tries again for a while when the database is busy: of several
+// processes that open a new SQLite file at once only one can switch it to WAL,
+// and SQLite does not let the others wait for that.
+func checkPatiently(ctx context.Context, engine engine, db *sql.DB) error {
+	for began := time.Now(); ; {
+		err := engine.check(ctx, db)
+		if !errors.Is(err, ErrBusy) || time.Since(began) > busyPatience {
+			return err
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Close ends the store: turns are released, who waits for one gets

@@ -192,7 +192,7 @@ type hasty struct{ webhook.Store }
 
 func (s hasty) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
 	if ctx == nil {
-		ctx = context.TODO()
+		ctx = context.Background()
 	}
 	return s.Store.Enqueue(context.WithoutCancel(ctx), queue, items...)
 }

@@ -193,8 +193,12 @@ func (c childConfig) transactions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+c.prefix()+"own (id BIGINT PRIMARY KEY)"); err != nil {
-		return err
+	create := "CREATE TABLE IF NOT EXISTS " + c.prefix() + "own (id BIGINT PRIMARY KEY)"
+	if _, err := db.ExecContext(ctx, create); err != nil {
+		// PostgreSQL fails the second of two that create a table at once.
+		if _, err := db.ExecContext(ctx, create); err != nil {
+			return err
+		}
 	}
 	committed, err := c.committed(ctx, db)
 	if err != nil {

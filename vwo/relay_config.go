@@ -101,7 +101,7 @@ type RelayConfig struct {
 	// sent. It must be quick.
 	OnDecision func(Decision)
 	// OnReport, if set, is called when something needs a person: a switch that
-	// failed for good or came too late, a record that was not taken, a store
+	// failed for good or came too late, or is held up ([ErrDelayed]), a record that was not taken, a store
 	// that failed, a cap that was reached. It is called from several goroutines
 	// and must be quick. See [ReportTag] before sending it to Sentry.
 	OnReport func(Report)

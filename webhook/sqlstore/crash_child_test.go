@@ -91,6 +91,20 @@ func (c childConfig) store(db *sql.DB) (*sqlstore.Store, error) {
 	return sqlstore.New(db, c.Dialect, options...)
 }
 
+// open returns the database, its store and what closes both.
+func (c childConfig) open() (*sql.DB, *sqlstore.Store, func(), error) {
+	db, err := c.db()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	store, err := c.store(db)
+	if err != nil {
+		db.Close()
+		return nil, nil, nil, err
+	}
+	return db, store, func() { store.Close(); db.Close() }, nil
+}
+
 func (c childConfig) emitter(store webhook.Store) (*webhook.Emitter, error) {
 	client, err := webhook.NewClient(webhook.Config{URL: c.URL, Secrets: []signing.Secret{signing.NewSecret(sinkSecret)}})
 	if err != nil {
@@ -113,16 +127,11 @@ func crashChange(i int) webhook.Change {
 // emit emits the changes that the journal lacks, one producer per flag, and
 // notes each in the journal once it is accepted; then it waits for SIGTERM.
 func (c childConfig) emit(ctx context.Context) error {
-	db, err := c.db()
+	_, store, closeBoth, err := c.open()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	store, err := c.store(db)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+	defer closeBoth()
 	emitter, err := c.emitter(store)
 	if err != nil {
 		return err
@@ -179,16 +188,11 @@ func (c childConfig) produce(ctx context.Context, one func(i int) error) error {
 // transactions commits an own row and the record of the change together, rolls
 // every third back, and waits for SIGTERM.
 func (c childConfig) transactions(ctx context.Context) error {
-	db, err := c.db()
+	db, store, closeBoth, err := c.open()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	store, err := c.store(db)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+	defer closeBoth()
 	emitter, err := c.emitter(store)
 	if err != nil {
 		return err
@@ -263,16 +267,11 @@ func (c childConfig) committed(ctx context.Context, db *sql.DB) (map[int64]bool,
 
 // enqueue accepts changes one by one, for others to count the fsyncs.
 func (c childConfig) enqueue(ctx context.Context) error {
-	db, err := c.db()
+	_, store, closeBoth, err := c.open()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	store, err := c.store(db)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+	defer closeBoth()
 	for i := range c.Changes {
 		if _, err := store.Enqueue(ctx, webhook.DefaultQueue, webhook.Item{ID: strconv.Itoa(i), Body: []byte("body")}); err != nil {
 			return err
@@ -283,16 +282,11 @@ func (c childConfig) enqueue(ctx context.Context) error {
 
 // drain delivers all that waits and prints the most memory that it took.
 func (c childConfig) drain(ctx context.Context) error {
-	db, err := c.db()
+	_, store, closeBoth, err := c.open()
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	store, err := c.store(db)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
+	defer closeBoth()
 	emitter, err := c.emitter(store)
 	if err != nil {
 		return err

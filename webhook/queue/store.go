@@ -241,6 +241,52 @@ func (f Filter) WithDefaults() (Filter, error) {
 	return f, validateText("Key", f.Key, MaxKey)
 }
 
+// ValidateLease checks the arguments of [Store.Lease] and, with any positive
+// ttl, of [Store.Release]. Its error is [ErrInvalid]. Every [Store] calls it.
+func ValidateLease(name, owner string, ttl time.Duration) error {
+	if err := ValidateName("lease", name); err != nil {
+		return err
+	}
+	if err := ValidateName("owner", owner); err != nil {
+		return err
+	}
+	if ttl <= 0 {
+		return fmt.Errorf("%w: a lease has to last for some time", ErrInvalid)
+	}
+	return nil
+}
+
+// ValidateSettle checks the arguments of [Store.Settle]. Its error is
+// [ErrInvalid]. Every [Store] calls it.
+func ValidateSettle(owner string, outcomes []Outcome) error {
+	if err := ValidateName("owner", owner); err != nil {
+		return err
+	}
+	for _, outcome := range outcomes {
+		switch {
+		case outcome.State != Waiting && outcome.State != Done && outcome.State != Dead:
+			return fmt.Errorf("%w: an entry cannot be settled as %v", ErrInvalid, outcome.State)
+		case outcome.After < 0 || outcome.Hold && outcome.After == 0:
+			return fmt.Errorf("%w: After is negative, or zero for a hold", ErrInvalid)
+		case outcome.State != Waiting && (outcome.Hold || outcome.After != 0):
+			return fmt.Errorf("%w: only a waiting entry has After and Hold", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// ValidateRevision checks the arguments of [Store.Revise]. Its error is
+// [ErrInvalid]. Every [Store] calls it.
+func ValidateRevision(e Entry, with *Item) error {
+	if with == nil {
+		return nil
+	}
+	if with.ID != e.ID {
+		return fmt.Errorf("%w: a revision keeps the ID, so that the item stays known by it", ErrInvalid)
+	}
+	return with.Validate()
+}
+
 // Stats are the numbers of one queue.
 type Stats struct {
 	// Waiting is how many entries wait, due or not.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -40,6 +41,14 @@ func (c MemoryConfig) validate() error {
 		return fmt.Errorf("%w: MemoryConfig.Window must not be negative", ErrInvalid)
 	}
 	return nil
+}
+
+// maxSettled is how many settled entries each queue keeps.
+func (c MemoryConfig) maxSettled() int {
+	if c.Capacity > math.MaxInt/10 {
+		return math.MaxInt
+	}
+	return 10 * c.Capacity
 }
 
 // Memory is a [Store] in the memory of this process. A crash, a kill or a
@@ -209,7 +218,7 @@ func (m *Memory) Settle(ctx context.Context, queue, owner string, outcomes ...Ou
 			entry.putOff(owner, outcome, now)
 		}
 	}
-	q.forget(10 * m.config.Capacity)
+	q.forget(m.config.maxSettled())
 	q.dropDead(m.config.MaxDead)
 	return nil
 }

@@ -26,6 +26,13 @@ type Change struct {
 	// one is made up; a negative one is refused.
 	ChangeID int64
 
+	// ItemID is what an [Emitter] recognises the change by, when it is emitted
+	// again or by another replica: at most 200 bytes. It is not sent. Defaults to
+	// a hash of the whole change, so that replicas which each set a time of their
+	// own make several changes of one, and several rows in Sentry: give them the
+	// same ItemID.
+	ItemID string
+
 	// CreatedAt is when the change was made. It is sent in UTC, cut to the
 	// microsecond. Zero means now. A change dated in the future stays
 	// invisible in Sentry's log until then.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // rawServer answers each request with the bytes that answer makes of it, and
@@ -156,7 +157,7 @@ func TestZeroClient(t *testing.T) {
 				t.Errorf("Logs: %v", err)
 			}
 		}
-		if _, err := NewEmitter(client, &MemoryStore{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
+		if _, err := NewEmitter(client, &queue.Memory{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
 			t.Errorf("NewEmitter: %v", err)
 		}
 		_ = fmt.Sprint(client)

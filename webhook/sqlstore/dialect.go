@@ -33,8 +33,9 @@ func (d Dialect) String() string {
 // engine is what differs between the databases.
 type engine struct {
 	// words complete a statement: {p} is the prefix of the tables, {now} the time
-	// in microseconds, {by:…} makes sure of an index, and {replan} of a plan for
-	// the table as it is.
+	// when the statement began and {clock} the time as it is, in microseconds,
+	// {slack} is what clocks may differ by, {by:…} makes sure of an index, and
+	// {replan} of a plan for the table as it is.
 	words *strings.Replacer
 	// schema makes the tables, under the default prefix.
 	schema string
@@ -62,6 +63,14 @@ func (d Dialect) engine(prefix string) (*engine, error) {
 	}
 	return nil, fmt.Errorf("%w: %v is neither sqlstore.SQLite nor sqlstore.PostgreSQL", ErrUnsuitable, d)
 }
+
+// slack is, in microseconds, how much later than it can a time may end before it
+// counts as made by a clock that was set back since. Statements that run at the
+// same time have read the clock in any order, and clocks are adjusted by a little.
+const (
+	slack       = "1000000"
+	slackMicros = 1_000_000
+)
 
 // sql completes a statement.
 func (e *engine) sql(statement string) string { return e.words.Replace(statement) }

@@ -64,20 +64,23 @@ func (l lease) held() time.Duration {
 func (l lease) resting() time.Duration { return left(l.restLeft, l.rest) }
 
 // left returns how much is left of a time that was to last so long. One that
-// ends later than it could was made before the clock was set back, and is over.
+// ends much later than it could was made before the clock was set back, and is
+// over.
 func left(micros, length int64) time.Duration {
-	if micros <= 0 || micros > length {
+	if micros <= 0 || micros > length+slackMicros {
 		return 0
 	}
-	return time.Duration(micros) * time.Microsecond
+	return time.Duration(min(micros, length)) * time.Microsecond
 }
 
+// takeLease reads the clock as it is, for it may have waited for another who was
+// taking the lease meanwhile.
 func (s *Store) takeLease(ctx context.Context, name, owner string, ttl time.Duration) (bool, error) {
-	n, err := s.exec(ctx, "take the lease", `INSERT INTO {p}leases (name, owner, ends_at, length) VALUES ($1, $2, {now} + $3, $3)
+	n, err := s.exec(ctx, "take the lease", `INSERT INTO {p}leases (name, owner, ends_at, length) VALUES ($1, $2, {clock} + $3, $3)
 		ON CONFLICT (name) DO UPDATE
 		SET owner = excluded.owner, ends_at = excluded.ends_at, length = excluded.length, rests_until = 0, rest = 0
-		WHERE ({p}leases.owner IN ('', excluded.owner) OR {p}leases.ends_at <= {now} OR {p}leases.ends_at > {now} + {p}leases.length)
-			AND ({p}leases.rests_until <= {now} OR {p}leases.rests_until > {now} + {p}leases.rest)`,
+		WHERE ({p}leases.owner IN ('', excluded.owner) OR {p}leases.ends_at <= {clock} OR {p}leases.ends_at > {clock} + {p}leases.length + {slack})
+			AND ({p}leases.rests_until <= {clock} OR {p}leases.rests_until > {clock} + {p}leases.rest + {slack})`,
 		name, owner, microseconds(ttl))
 	return n == 1, err
 }

@@ -17,6 +17,8 @@ func newPostgreSQL(prefix string) *engine {
 		words: strings.NewReplacer(
 			"{p}", prefix,
 			"{now}", "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
+			"{clock}", "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+			"{slack}", slack,
 			"{by:order}", "", "{by:key}", "", "{by:settled}", "", "{by:id}", "",
 			// A prepared statement keeps a plan that was made when the table was
 			// small. This costs nothing where the arguments are known, and so much
@@ -25,7 +27,8 @@ func newPostgreSQL(prefix string) *engine {
 			"{replan}", "($1 <> '' OR (SELECT count(*) FROM generate_series(1, 1000000000)) = 0)",
 		),
 		schema: postgresSchema,
-		exists: `SELECT count(to_regclass('{p}schema'))`,
+		// Not to_regclass, which goes by what this session has seen last.
+		exists: `SELECT count(*) FROM pg_catalog.pg_class WHERE relname = '{p}schema' AND pg_catalog.pg_table_is_visible(oid)`,
 		begin: []string{
 			`BEGIN ISOLATION LEVEL READ COMMITTED`,
 			// The server ends the transaction of a process that freezes in it.

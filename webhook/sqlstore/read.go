@@ -21,7 +21,7 @@ func (s *Store) Due(ctx context.Context, queueName string, after int64, limit in
 		return nil, err
 	}
 	return s.entries(ctx, "read what is due", `SELECT `+columns+` FROM {p}entries {by:order}
-		WHERE state = 0 AND queue = $1 AND seq > $2 AND (due <= {now} OR due > {now} + delay) AND {replan}
+		WHERE state = 0 AND queue = $1 AND seq > $2 AND (due <= {now} OR due > {now} + delay + {slack}) AND {replan}
 		ORDER BY seq LIMIT (SELECT CAST($3 AS BIGINT))`, queueName, after, limit)
 }
 
@@ -124,7 +124,7 @@ func (c *clock) scanEntry(rows *sql.Rows) (queue.Entry, error) {
 	if c.local.IsZero() { // one reading for all rows
 		c.local, c.now = time.Now(), now
 	}
-	if due > now+delay {
+	if due > now+delay+slackMicros {
 		due = now // the clock was set back
 	}
 	e.Added, e.Since, e.Due = c.time(added), c.time(since), c.time(due)

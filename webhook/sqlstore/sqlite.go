@@ -100,6 +100,8 @@ func fileProblem(path string) string {
 	return "it cannot be written to: is it opened with mode=ro, or on a disk that is mounted read-only?"
 }
 
+const sqliteNow = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
 // sqliteFile is the file of an SQLite store.
 type sqliteFile struct {
 	path string
@@ -112,7 +114,9 @@ func newSQLite(prefix string) *engine {
 	return &engine{
 		words: strings.NewReplacer(
 			"{p}", prefix,
-			"{now}", "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
+			"{now}", sqliteNow,
+			"{clock}", sqliteNow,
+			"{slack}", slack,
 			"{by:order}", "INDEXED BY "+prefix+"entries_order",
 			"{by:key}", "INDEXED BY "+prefix+"entries_key",
 			"{by:settled}", "INDEXED BY "+prefix+"entries_settled",

@@ -4,8 +4,8 @@
 -- Times and lengths are microseconds, times since 1970.
 
 -- state is 0 for waiting, 1 for done, 2 for dead, 3 for discarded. delay is how
--- long before due an entry was put off or held: one that is due later than now
--- plus its delay is due, for the clock was set back. AUTOINCREMENT, so that no
+-- long before due an entry was put off or held: one that is due more than a
+-- second later than now plus its delay is due, for the clock was set back. AUTOINCREMENT, so that no
 -- seq is used twice, even when all entries are gone. The indexes go on by seq.
 CREATE TABLE sentryflags_entries (
 	seq INTEGER PRIMARY KEY AUTOINCREMENT,

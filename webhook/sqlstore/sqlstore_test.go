@@ -12,15 +12,10 @@ import (
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
-	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
-	"github.com/sentryflags/sentryflags-go/webhook/storetest"
 )
 
 func TestMain(m *testing.M) {
-	if code, isChild := runCrashChild(); isChild {
-		os.Exit(code)
-	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -88,7 +83,7 @@ func open(tb testing.TB, dialect sqlstore.Dialect, dir string, options ...sqlsto
 
 // dropAfter removes a test's tables when the test is over.
 func dropAfter(tb testing.TB, prefix string) {
-	if os.Getenv("STORETEST_CHILD_ROLE") != "" {
+	if os.Getenv("QUEUETEST_CHILD_ROLE") != "" {
 		return // they are the parent's
 	}
 	tb.Cleanup(func() {
@@ -99,8 +94,7 @@ func dropAfter(tb testing.TB, prefix string) {
 		}
 		defer db.Close()
 		for _, statement := range []string{
-			"DROP TABLE IF EXISTS " + prefix + "items, " + prefix + "turns, " + prefix + "schema",
-			"DROP SEQUENCE IF EXISTS " + prefix + "seq",
+			"DROP TABLE IF EXISTS " + prefix + "entries, " + prefix + "leases, " + prefix + "notes, " + prefix + "schema",
 		} {
 			if _, err := db.Exec(statement); err != nil {
 				tb.Error(err)
@@ -121,15 +115,3 @@ func onEach(t *testing.T, test func(t *testing.T, dialect sqlstore.Dialect)) {
 	}
 }
 
-func TestStore(t *testing.T) {
-	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
-		storetest.Run(t, storetest.Config{
-			Open: func(t testing.TB, options storetest.Options) webhook.Store {
-				return open(t, dialect, options.Dir, sqlstore.WithDedupeWindow(options.DedupeWindow))
-			},
-			Close:   func(store webhook.Store) error { return store.(*testStore).Close() },
-			Durable: true,
-			Shared:  true,
-		})
-	})
-}

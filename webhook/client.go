@@ -106,48 +106,6 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "webhook.Client(%s)", c.endpoint)
 }
 
-func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
-	taken := make(map[int64]int, len(changes))
-	for i, change := range changes {
-		if change.ChangeID == 0 {
-			continue
-		}
-		if first, repeated := taken[change.ChangeID]; repeated {
-			return nil, &ChangeError{
-				Index: i, Field: "ChangeID",
-				Reason: fmt.Sprintf("is that of change %d as well; Sentry would silently drop the second in a request", first),
-			}
-		}
-		taken[change.ChangeID] = i
-	}
-	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
-	for i, change := range changes {
-		var err error
-		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
-		if invalid, ok := errors.AsType[*ChangeError](err); ok {
-			invalid.Index = i
-		}
-		if err != nil {
-			return nil, err
-		}
-		taken[sent[i].ChangeID] = i
-	}
-	c.warn(sent, now)
-	return encoded, nil
-}
-
-// encodeUnique encodes a change; an identifier that is made up for it is none
-// of those taken.
-func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
-	if change.ChangeID == 0 {
-		change.ChangeID = newChangeID()
-		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
-			change.ChangeID = newChangeID()
-		}
-	}
-	return c.encode(change, now)
-}
-
 // usable refuses a client that [NewClient] has not made.
 func (c *Client) usable() error {
 	if c == nil || c.endpoint == nil {
@@ -211,15 +169,4 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 	}
 	defer response.Body.Close()
 	return judge(ctx, response, n)
-}
-
-// roundTrip makes a request without http.Client, which turns a redirected POST
-// into a GET without a body, and an answer with a Location that is no URL into
-// an error that quotes it.
-func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
-	transport := c.transport
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
-	return transport.RoundTrip(request)
 }

@@ -3,8 +3,69 @@ package webhook
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 )
+
+// Fields are Sentry's objections by the wire name of the field, as "flag" or
+// "created_by.id". What is said of an object as a whole stands under
+// "non_field_errors".
+type Fields map[string][]string
+
+// String returns the objections on one line, ordered by field.
+func (f Fields) String() string {
+	parts := make([]string, 0, len(f))
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		parts = append(parts, name+": "+strings.Join(f[name], " "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// RejectionError is Sentry's refusal of a request under status 200: one change
+// that breaks a rule makes it store none. It wraps [ErrRejected].
+type RejectionError struct {
+	// Changes holds what Sentry says of each refused change, by its position
+	// in the request, which is always that of a change that was sent. The other
+	// changes were in order.
+	Changes map[int]Fields
+	// Request holds what Sentry says of the request as a whole, as "data" or
+	// "meta.version".
+	Request Fields
+}
+
+const (
+	// shownChanges is how many refused changes an error text names.
+	shownChanges = 5
+	// shownText bounds, in code points, what it shows of each.
+	shownText = 300
+)
+
+// Error names the refused changes, the first five of them in full.
+func (e *RejectionError) Error() string {
+	var b strings.Builder
+	b.WriteString(ErrRejected.Error())
+	if len(e.Request) > 0 {
+		b.WriteString(": " + clean(e.Request.String(), shownText))
+	}
+	for n, i := range slices.Sorted(maps.Keys(e.Changes)) {
+		if n == shownChanges {
+			fmt.Fprintf(&b, "; and %d more", len(e.Changes)-n)
+			break
+		}
+		separator := ";"
+		if n == 0 {
+			separator = ":"
+		}
+		fmt.Fprintf(&b, "%s change %d: %s", separator, i, clean(e.Changes[i].String(), shownText))
+	}
+	return b.String()
+}
+
+// Unwrap returns [ErrRejected].
+func (e *RejectionError) Unwrap() error { return ErrRejected }
 
 const (
 	nonFieldErrors = "non_field_errors"

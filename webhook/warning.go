@@ -1,6 +1,9 @@
 package webhook
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Warning tells of a change that Sentry stores and that will not do what its
 // sender expects. The change is sent all the same.
@@ -40,4 +43,26 @@ func Correlates(flag string) bool {
 		}
 	}
 	return true
+}
+
+// futureTolerance is how far ahead of our clock a change may be dated before it
+// is worth a warning: clocks differ.
+const futureTolerance = time.Minute
+
+// warn is called with changes that are all valid, before they are sent.
+func (c *Client) warn(changes []Change, now time.Time) {
+	if c.onWarning == nil {
+		return
+	}
+	for _, change := range changes {
+		if !Correlates(change.Flag) {
+			c.onWarning(Warning{
+				change.Flag, "Flag",
+				"never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'",
+			})
+		}
+		if change.CreatedAt.After(now.Add(futureTolerance)) {
+			c.onWarning(Warning{change.Flag, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
+		}
+	}
 }

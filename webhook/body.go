@@ -72,7 +72,7 @@ type wireAuthor struct {
 // encode completes a change, checks it and returns it as the JSON object that
 // goes into a request. A refusal is a *ChangeError without its Index.
 func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
-	change = complete(change, now)
+	change = c.complete(change, now)
 	if err := c.validate(change); err != nil {
 		return nil, Change{}, err
 	}

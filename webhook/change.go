@@ -26,23 +26,34 @@ type Change struct {
 	// Action says what was done to the flag.
 	Action Action
 
-	// ChangeID tells the changes within one request apart: Sentry silently
-	// drops the second change with the same ChangeID in a request and does not
-	// store the ID, so that across requests it means nothing. Zero means that
-	// one is made up; a negative one is refused.
+	// ChangeID tells the changes within one request apart, and nothing else:
+	// Sentry silently drops the second change with the same ChangeID in a
+	// request, and does not store it. Across requests it means nothing, so that
+	// a change sent twice is two rows of the log, whatever its ChangeID. It may
+	// be negative, as a 64-bit hash is. Zero means that one is made up.
+	//
+	// One change reported by three replicas, each with a CreatedAt of its own,
+	// is three rows. To make one of them, emit it into one queue that they
+	// share, with every field equal: ChangeID, and CreatedAt from what they all
+	// see, the record that was changed and not the replica's clock. Where there
+	// is no such time, give the emitter an ItemID of your own ([EmitterConfig]).
 	ChangeID int64
 
-	// CreatedAt is when the change was made. It is sent in UTC, cut to the
-	// microsecond. Zero means now. A change dated in the future stays
-	// invisible in Sentry's log until then.
+	// CreatedAt is when the change was made, in the years 1 to 9999. It is sent
+	// in UTC, cut to the microsecond. Zero means now: when it is sent or
+	// emitted. A change dated in the future stays invisible in Sentry's log
+	// until then.
 	CreatedAt time.Time
 
-	// CreatedBy is who made the change. Sentry requires it.
+	// CreatedBy is who made the change. Sentry requires it, and shows it to all
+	// who can read the organisation's issues.
 	CreatedBy Author
 
 	// Flag is the flag's name, exactly as it is evaluated: that is what lets
-	// Sentry show the change beside an error. Its length after trimming white
-	// space is 1 to [Config.MaxFlag] code points, and it has no U+0000.
+	// Sentry show the change beside an error. White space around it is trimmed,
+	// as Sentry does. After that its length is 1 to [Config.MaxFlag] code
+	// points, and it has no U+0000. Sentry takes other names than it keeps of
+	// evaluated flags: see [Correlates] and [Config.ShownNames].
 	Flag string
 }
 
@@ -88,7 +99,7 @@ type Author struct {
 
 // complete fills in what the caller left to us and brings the rest into the
 // form in which it is sent.
-func complete(change Change, now time.Time) Change {
+func (c *Client) complete(change Change, now time.Time) Change {
 	if change.ChangeID == 0 {
 		change.ChangeID = newChangeID()
 	}
@@ -98,6 +109,9 @@ func complete(change Change, now time.Time) Change {
 	change.CreatedAt = change.CreatedAt.UTC().Truncate(time.Microsecond)
 	change.CreatedBy.ID = trim(change.CreatedBy.ID)
 	change.Flag = trim(change.Flag)
+	if c.shownNames {
+		change.Flag = ShownName(change.Flag)
+	}
 	return change
 }
 
@@ -108,9 +122,6 @@ func (c *Client) validate(change Change) error {
 	}
 	if !change.Action.valid() {
 		return refuse("Action", "has to be %q, %q or %q", ActionCreated, ActionUpdated, ActionDeleted)
-	}
-	if change.ChangeID < 0 {
-		return refuse("ChangeID", "must not be negative; leave it zero to have one made up")
 	}
 	// The years that Sentry's language can express.
 	if year := change.CreatedAt.Year(); year < 1 || year > 9999 {

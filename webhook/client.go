@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +20,14 @@ const userAgent = "sentryflags-go/0.1.0"
 // what the answer means. It does not retry: the emitter does. It is safe for
 // concurrent use.
 type Client struct {
-	endpoint  *url.URL
-	secrets   []signing.Secret
-	current   atomic.Int32 // the index of the secret that worked last
-	maxFlag   int
-	timeout   time.Duration
-	transport http.RoundTripper
-	onWarning func(Warning)
+	endpoint   *url.URL
+	secrets    []signing.Secret
+	current    atomic.Int32 // the index of the secret that worked last
+	maxFlag    int
+	shownNames bool
+	timeout    time.Duration
+	transport  http.RoundTripper
+	onWarning  func(Warning)
 }
 
 // NewClient checks the configuration and makes a client; it sends nothing. Its
@@ -42,12 +42,13 @@ func NewClient(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		endpoint:  endpoint,
-		secrets:   append([]signing.Secret(nil), config.Secrets...),
-		maxFlag:   config.MaxFlag,
-		timeout:   config.timeout(),
-		transport: config.HTTPClient.Transport,
-		onWarning: config.OnWarning,
+		endpoint:   endpoint,
+		secrets:    append([]signing.Secret(nil), config.Secrets...),
+		maxFlag:    config.MaxFlag,
+		shownNames: config.ShownNames,
+		timeout:    config.timeout(),
+		transport:  config.HTTPClient.Transport,
+		onWarning:  config.OnWarning,
 	}
 	return c, nil
 }
@@ -63,9 +64,9 @@ func NewClient(config Config) (*Client, error) {
 //     of some;
 //   - an [*AnswerError] is any other answer, or none; the sentinel that it wraps
 //     says what to do;
-//   - a context that had ended before the request is returned as its own error
-//     and its cause, wrapped; one that ends during it makes the outcome
-//     [ErrAmbiguous].
+//   - a context that has ended before the request is sent is returned as its own
+//     error and its cause, wrapped: nothing was stored. One that ends later makes
+//     the outcome [ErrAmbiguous].
 //
 // Sentry recognises no repeat: a change that is sent again after an ambiguous
 // answer may appear twice in its log.
@@ -125,7 +126,7 @@ func (c *Client) post(ctx context.Context, body []byte, n int) error {
 	var refused error
 	for try := range c.secrets {
 		if ctx.Err() != nil {
-			return fmt.Errorf("webhook: nothing was stored: %w", contextError(ctx))
+			return nothingStored(ctx)
 		}
 		i := (first + try) % len(c.secrets)
 		err := c.postSigned(ctx, c.secrets[i], body, n)
@@ -147,8 +148,10 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 	if err != nil {
 		return err
 	}
+	callers := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	out := &outgoing{body: body}
 	// Made by hand: http.NewRequest would parse the URL each time.
 	request := (&http.Request{
 		Method: http.MethodPost,
@@ -159,14 +162,18 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 			"User-Agent":      {userAgent},
 			signing.Header:    {signature},
 		},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+		Body:          out.reader(),
+		GetBody:       func() (io.ReadCloser, error) { return out.reader(), nil },
 		ContentLength: int64(len(body)),
 	}).WithContext(ctx)
 	response, err := c.roundTrip(request)
 	if err != nil {
-		return noAnswer(ctx, 0, err)
+		sent := !out.revoke()
+		if !sent && callers.Err() != nil {
+			return nothingStored(callers)
+		}
+		return noAnswer(ctx, 0, sent, err)
 	}
 	defer response.Body.Close()
-	return judge(ctx, response, n)
+	return interpret(ctx, response, n)
 }

@@ -47,6 +47,14 @@ type Config struct {
 	// Defaults to [MaxFlag].
 	MaxFlag int
 
+	// ShownNames sends each change under the name by which package flagtrack
+	// shows the flag ([ShownName]), so that a flag whose name Sentry would
+	// delete from an event is found in both: "my flag" as "my_flag-a84e63b3".
+	// Names that Sentry keeps are sent as they are. Set it where flagtrack
+	// records the evaluations and such names are in use; Sentry's log then lists
+	// those flags by the shown name. Defaults to false.
+	ShownNames bool
+
 	// AllowHTTP permits a URL without TLS to a host other than this machine, for
 	// a self-hosted Sentry within a cluster. Loopback addresses and "localhost"
 	// need no permission. Defaults to false.

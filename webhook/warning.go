@@ -3,6 +3,8 @@ package webhook
 import (
 	"fmt"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 // Warning tells of a change that Sentry stores and that will not do what its
@@ -21,29 +23,17 @@ func (w Warning) String() string {
 	return fmt.Sprintf("flag %q: %s %s", clean(w.Flag, 100), w.Field, w.Reason)
 }
 
-// maxEvaluatedName is the longest name, in characters, that Sentry's ingestion
-// leaves an evaluated flag; see [Correlates].
-const maxEvaluatedName = 200
+// Correlates reports whether a change of the flag can be shown beside the errors
+// that carry it. On the evaluation side Sentry's ingestion (Relay) keeps names of
+// 1 to 200 of the characters a-z, A-Z, 0-9, '_', '.', ':' and '-', and deletes
+// any other.
+func Correlates(flag string) bool { return flagname.Legal(flag) }
 
-// Correlates reports whether a change of the flag can ever be shown beside the
-// errors that carry it. On the evaluation side Sentry's ingestion keeps names
-// of 1 to 200 of the characters a-z, A-Z, 0-9, '_', '.', ':' and '-', and
-// deletes any other.
-func Correlates(flag string) bool {
-	if flag == "" || len(flag) > maxEvaluatedName {
-		return false
-	}
-	for i := range len(flag) {
-		c := flag[i]
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '_', c == '.', c == ':', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
+// ShownName returns the name by which package flagtrack shows a flag in Sentry:
+// the flag's own where Sentry keeps it, otherwise one made of it that Sentry
+// keeps, the same in every process. "my flag" is shown as "my_flag-a84e63b3".
+// [Config.ShownNames] sends changes under it.
+func ShownName(flag string) string { return flagname.Shown(flag) }
 
 // futureTolerance is how far ahead of our clock a change may be dated before it
 // is worth a warning: clocks differ.
@@ -58,7 +48,8 @@ func (c *Client) warn(changes []Change, now time.Time) {
 		if !Correlates(change.Flag) {
 			c.onWarning(Warning{
 				change.Flag, "Flag",
-				"never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'",
+				fmt.Sprintf("never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'; "+
+					"package flagtrack shows it as %q: set Config.ShownNames to send that", ShownName(change.Flag)),
 			})
 		}
 		if change.CreatedAt.After(now.Add(futureTolerance)) {

@@ -97,6 +97,21 @@ func handshake(config *tls.Config) func(net.Conn) {
 	}
 }
 
+// lateReader reads what comes after the client's first words when the client
+// has had time to send its request behind its side of the handshake.
+type lateReader struct {
+	net.Conn
+	reads int
+}
+
+func (l *lateReader) Read(p []byte) (int, error) {
+	l.reads++
+	if l.reads == 3 { // one for the first record's header, one for the rest
+		time.Sleep(200 * time.Millisecond)
+	}
+	return l.Conn.Read(p)
+}
+
 func TestNothingIsSentWithoutAConnection(t *testing.T) {
 	good, pool := identity(t, time.Now().Add(time.Hour))
 	expired, expiredPool := identity(t, time.Now().Add(-time.Hour))
@@ -125,7 +140,9 @@ func TestNothingIsSentWithoutAConnection(t *testing.T) {
 		}, pool, "handshake failure"},
 		{"no certificate to show", handshake(&tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }}), nil, pool, "internal error"},
 		{"a client certificate is asked for, TLS 1.2", handshake(&tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}), nil, pool, "handshake failure"},
-		{"a client certificate is asked for, TLS 1.3", handshake(&tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert}), nil, pool, "certificate required"},
+		{"a client certificate is asked for, TLS 1.3", func(conn net.Conn) {
+			handshake(&tls.Config{Certificates: []tls.Certificate{good}, ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{"h2", "http/1.1"}})(&lateReader{Conn: conn})
+		}, nil, pool, "certificate required"},
 		{"unknown authority", handshake(&tls.Config{Certificates: []tls.Certificate{good}}), nil, expiredPool, "unknown authority"},
 		{"expired", handshake(&tls.Config{Certificates: []tls.Certificate{expired}}), nil, expiredPool, "expired"},
 		{"another name", handshake(&tls.Config{Certificates: []tls.Certificate{good}}), func(c *tls.Config) { c.ServerName = "sentry.example.com" }, pool, "sentry.example.com"},

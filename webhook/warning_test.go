@@ -11,7 +11,12 @@ import (
 func TestWarnings(t *testing.T) {
 	var got []string
 	client := newTestClient(t, func(c *Config) {
-		c.OnWarning = func(w Warning) { got = append(got, w.Field+":"+w.Flag) }
+		c.OnWarning = func(w Warning) {
+			got = append(got, w.Field+":"+w.Flag)
+			if named := strings.Contains(w.String(), `"my_flag-a84e63b3"`) && strings.Contains(w.Reason, "ShownNames"); named != (w.Field == "Flag") {
+				t.Errorf("the warning is %s", w)
+			}
+		}
 	})
 	now := time.Now()
 	for _, edit := range []func(*Change){

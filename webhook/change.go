@@ -31,13 +31,16 @@ type Change struct {
 	// request, and does not store it. Across requests it means nothing, so that
 	// a change sent twice is two rows of the log, whatever its ChangeID. It may
 	// be negative, as a 64-bit hash is. Zero means that one is made up.
-	//
-	// One change reported by three replicas, each with a CreatedAt of its own,
-	// is three rows. To make one of them, emit it into one queue that they
-	// share, with every field equal: ChangeID, and CreatedAt from what they all
-	// see, the record that was changed and not the replica's clock. Where there
-	// is no such time, give the emitter an ItemID of your own ([EmitterConfig]).
 	ChangeID int64
+
+	// ItemID is what an [Emitter] recognises the change by, when it is emitted
+	// again or by another replica: at most 200 bytes of UTF-8 without U+0000. It
+	// is not sent, and [Client.Send] does not look at it. Defaults to a hash of
+	// the whole change, so that one change reported by three replicas, each with
+	// a time of its own, is three rows in Sentry: give it the same ItemID in all
+	// of them, and let them share a durable store. Or set ChangeID and CreatedAt
+	// from what they all see, the record that was changed and not their clocks.
+	ItemID string
 
 	// CreatedAt is when the change was made, in the years 1 to 9999. It is sent
 	// in UTC, cut to the microsecond. Zero means now: when it is sent or

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 func TestZeroClient(t *testing.T) {
@@ -29,7 +30,7 @@ func TestZeroClient(t *testing.T) {
 				t.Errorf("Logs: %v", err)
 			}
 		}
-		if _, err := NewEmitter(client, &MemoryStore{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
+		if _, err := NewEmitter(client, &queue.Memory{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
 			t.Errorf("NewEmitter: %v", err)
 		}
 		_ = fmt.Sprint(client)

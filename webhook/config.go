@@ -66,9 +66,10 @@ type Config struct {
 	// body. Defaults to http.DefaultTransport.
 	HTTPClient *http.Client
 
-	// Timeout bounds each request, its answer included. Defaults to
-	// [DefaultTimeout]; a negative one is an error. A shorter deadline of the
-	// context or of HTTPClient counts too.
+	// Timeout bounds each request, its answer included; a call that tries the
+	// next of several Secrets makes one for each. Defaults to [DefaultTimeout]; a
+	// negative one is an error. A shorter deadline of the context or of
+	// HTTPClient counts too.
 	Timeout time.Duration
 
 	// OnWarning is called for each change that Sentry would store and that will

@@ -31,8 +31,16 @@
 //
 // A change is of use only if its flag is named as it is evaluated, and Sentry
 // deletes evaluated names with other characters than a-z, A-Z, 0-9, '_', '.',
-// ':' and '-'. A change of such a flag is stored and never matched;
-// [Config.OnWarning] tells of it and [Correlates] answers it.
+// ':' and '-'. A change of such a flag is stored and never matched:
+// [Config.OnWarning] tells of it. Package flagtrack shows such a flag under
+// another name, "my flag" as "my_flag-a84e63b3", and with [Config.ShownNames] its
+// changes are sent under that one.
+//
+// # What is never shown
+//
+// Errors, logs and dead letters name the flag and Sentry's reason. They hold no
+// secret, no signature and no author, and repeat nothing of an answer but the
+// sentences that Sentry is known to give, for an answer may echo the request.
 //
 // # What it is not for
 //

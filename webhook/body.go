@@ -1,0 +1,109 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
+	taken := make(map[int64]int, len(changes))
+	for i, change := range changes {
+		if change.ChangeID == 0 {
+			continue
+		}
+		if first, repeated := taken[change.ChangeID]; repeated {
+			return nil, &ChangeError{
+				Index: i, Field: "ChangeID",
+				Reason: fmt.Sprintf("is that of change %d as well; Sentry would silently drop the second in a request", first),
+			}
+		}
+		taken[change.ChangeID] = i
+	}
+	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
+	for i, change := range changes {
+		var err error
+		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
+		if invalid, ok := errors.AsType[*ChangeError](err); ok {
+			invalid.Index = i
+		}
+		if err != nil {
+			return nil, err
+		}
+		taken[sent[i].ChangeID] = i
+	}
+	c.warn(sent, now)
+	return encoded, nil
+}
+
+// encodeUnique encodes a change; an identifier that is made up for it is none
+// of those taken.
+func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
+	if change.ChangeID == 0 {
+		change.ChangeID = newChangeID()
+		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
+			change.ChangeID = newChangeID()
+		}
+	}
+	return c.encode(change, now)
+}
+
+// timeFormat is ISO 8601 to the microsecond, which is as fine as Sentry stores.
+const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
+
+type wireChange struct {
+	Action    Action     `json:"action"`
+	ChangeID  int64      `json:"change_id"`
+	CreatedAt string     `json:"created_at"`
+	CreatedBy wireAuthor `json:"created_by"`
+	Flag      string     `json:"flag"`
+}
+
+type wireAuthor struct {
+	ID   string     `json:"id"`
+	Type AuthorType `json:"type"`
+}
+
+// encode completes a change, checks it and returns it as the JSON object that
+// goes into a request. A refusal is a *ChangeError without its Index.
+func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
+	change = c.complete(change, now)
+	if err := c.validate(change); err != nil {
+		return nil, Change{}, err
+	}
+	encoded, err := json.Marshal(wireChange{
+		Action:    change.Action,
+		ChangeID:  change.ChangeID,
+		CreatedAt: strings.Replace(change.CreatedAt.Format(timeFormat), "Z", "+00:00", 1),
+		CreatedBy: wireAuthor{ID: change.CreatedBy.ID, Type: change.CreatedBy.Type},
+		Flag:      change.Flag,
+	})
+	if err != nil {
+		return nil, Change{}, fmt.Errorf("webhook: encode a change: %w", err)
+	}
+	return encoded, change, nil
+}
+
+// newChangeID makes up an identifier: positive, and unlikely to be made twice.
+func newChangeID() int64 { return 1 + rand.Int64N(math.MaxInt64) }
+
+// joinBody appends to dst the request body that carries the encoded changes.
+func joinBody(dst []byte, encoded ...[]byte) []byte {
+	size := len(encoded) + 40 // commas and what is around them
+	for _, e := range encoded {
+		size += len(e)
+	}
+	dst = append(slices.Grow(dst, size), `{"data":[`...)
+	for i, e := range encoded {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, e...)
+	}
+	return append(dst, `],"meta":{"version":1}}`...)
+}

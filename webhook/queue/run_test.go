@@ -105,7 +105,7 @@ func start(t *testing.T, store queue.Store, config queue.Config, handler queue.H
 		cancel()
 		return <-ended
 	})
-	t.Cleanup(func() { stop() })
+	t.Cleanup(func() { _ = stop() })
 	return stop
 }
 
@@ -243,7 +243,7 @@ func TestRunTakesOver(t *testing.T) {
 				start(t, memory, queue.Config{}, second.handle)
 				add(t, memory, 2, 2)
 				began := time.Now()
-				stop()
+				_ = stop()
 				for !slices.Contains(second.all(), "2") {
 					time.Sleep(10 * time.Millisecond)
 					if time.Since(began) > time.Minute {

@@ -46,6 +46,9 @@ type engine struct {
 	begin, creating []string
 	// check refuses a database whose settings would lose what was accepted.
 	check func(ctx context.Context, db *sql.DB) error
+	// underWay returns numbers of transactions: the oldest that is under way, and
+	// the next that there will be. It is nil where commits are in the order of seq.
+	underWay func(ctx context.Context, db *sql.DB) (oldest, next int64, err error)
 	// verify is called after each call that has succeeded.
 	verify func(ctx context.Context, db *sql.DB) error
 	// failed is called after each one that has failed, and may say more about it.

@@ -19,6 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if code, isChild := runCrashChild(); isChild {
+		os.Exit(code)
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -38,6 +38,8 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+
+	horizons horizons
 }
 
 var _ queue.Store = (*Store)(nil)

@@ -61,12 +61,15 @@ func TestLateCommit(t *testing.T) {
 		add("b" + name)
 		work("b" + name)
 		idle()
-		// Somebody else looks when it is there.
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		if due, err := store.Due(t.Context(), "q", 0, 1); len(due) != 1 || err != nil {
-			t.Fatal(due, err)
+		// Somebody else looks from there, for long, and leaves it.
+		for range 7 * round {
+			if due, err := store.Due(t.Context(), "q", after, 1); len(due) != 1 || err != nil {
+				t.Fatal(due, err)
+			}
+			time.Sleep(110 * time.Millisecond)
 		}
 		add("a2-" + name)
 		work("a1-"+name, "a2-"+name)

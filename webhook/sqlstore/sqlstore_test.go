@@ -22,7 +22,10 @@ func TestMain(m *testing.M) {
 	if code, isChild := runCrashChild(); isChild {
 		os.Exit(code)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		stopOwnServer()
+		os.Exit(code)
+	}))
 }
 
 // postgresEnv names the environment variable with the DSN of a PostgreSQL to

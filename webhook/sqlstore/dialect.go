@@ -41,6 +41,9 @@ type engine struct {
 	schema string
 	// exists counts the table with the schema's version.
 	exists string
+	// write is a statement that changes nothing and fails where nothing may be
+	// changed. Empty if that may be the case for a while only.
+	write string
 	// begin begins a transaction of our own, and creating, in it, keeps others
 	// from creating the tables until it ends.
 	begin, creating []string

@@ -40,7 +40,7 @@ func TestPlans(t *testing.T) {
 		t.Helper()
 		for _, after := range []int{0, 50_000} {
 			for _, queue := range []string{"q", "other", "empty"} {
-				plan := explain(t, conn, fmt.Sprintf("EXECUTE due('%s', %d, 100)", queue, after))
+				plan := explain(t, conn, fmt.Sprintf("EXECUTE due('%s', %d, 1000)", queue, after))
 				if !strings.Contains(plan, "Index Scan using "+entries+"_order") || strings.Contains(plan, "Sort") {
 					t.Errorf("%s, queue %s, after %d:\n%s", state, queue, after, plan)
 				}
@@ -57,9 +57,9 @@ func TestPlans(t *testing.T) {
 	exec("ANALYZE " + entries)
 	look("all waiting")
 	fill("other", 1, 5, 0)
-	exec("UPDATE " + entries + " SET state = 1 WHERE queue = 'q'")
+	exec("UPDATE " + entries + " SET state = 1 + seq % 2 WHERE queue = 'q'")
 	look("all done, as if all were waiting")
-	exec("UPDATE " + entries + " SET state = 0 WHERE queue = 'q' AND seq % 600 = 7")
+	exec("UPDATE " + entries + " SET state = 0 WHERE queue = 'q' AND seq % 40 = 7")
 	exec("ANALYZE " + entries)
 	exec("UPDATE " + entries + " SET state = 0 WHERE queue = 'q'")
 	look("all waiting, as if few were")

@@ -26,6 +26,7 @@ type Handler struct {
 	queue      []Fault
 	persistent Fault
 	requests   []*Request
+	answered   int // of them
 	records    []Record
 }
 
@@ -87,10 +88,6 @@ func (h *Handler) Records() []Record {
 func (h *Handler) Changes() []webhook.Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.changes()
-}
-
-func (h *Handler) changes() []webhook.Change {
 	changes := make([]webhook.Change, len(h.records))
 	for i, record := range h.records {
 		changes[i] = record.Change
@@ -102,10 +99,6 @@ func (h *Handler) changes() []webhook.Change {
 func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.copyRequests()
-}
-
-func (h *Handler) copyRequests() []Request {
 	requests := make([]Request, len(h.requests))
 	for i, r := range h.requests {
 		requests[i] = r.clone()
@@ -195,6 +188,7 @@ func (h *Handler) finish(request *Request, status int, body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	request.Answered, request.Status, request.Answer = true, status, bytes.Clone(body)
+	h.answered++
 	h.broadcast()
 }
 

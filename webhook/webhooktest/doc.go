@@ -31,6 +31,11 @@
 // It shares no code with package webhook's validation and encoding, so that it
 // can contradict them.
 //
+// It judges what a sender can plausibly make. Where a body is no JSON the status
+// is Sentry's and the words are not; digits of other scripts, dates by the week,
+// halves of surrogate pairs and a list in the place of a text are judged by the
+// plain rules.
+//
 // What it is not for: it is no relay, keeps everything in memory without limit,
 // and authenticates with secrets that are printed here. Only the generic
 // provider is played. Never expose it to a network.

@@ -103,7 +103,7 @@ func TestHandlerInAServerOfOnesOwn(t *testing.T) {
 // What an answer quotes need not be UTF-8.
 func TestAnswersAreUTF8(t *testing.T) {
 	s := newServer(t, webhooktest.Config{})
-	for name, value := range map[string]string{"Content-Type": "text/\xff", "Origin": "\xff"} {
+	for name, value := range map[string]string{"Content-Type": "text/\xff"} {
 		r := signed(t, s, hello)
 		r.Header.Set(name, value)
 		if _, answer, err := send(s, r); err != nil || !json.Valid([]byte(answer)) || !utf8.ValidString(answer) {

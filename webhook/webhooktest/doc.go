@@ -26,7 +26,9 @@
 //     shape of the errors, 404 for an unknown organisation;
 //   - replace the secret ([Handler.SetSecret]);
 //   - read the log as Sentry's API returns it (GET …/flags/logs/);
-//   - run in a testing/synctest bubble ([Config.InMemory]).
+//   - run in a testing/synctest bubble ([Config.InMemory]);
+//   - send a relay of one's own the alerts that Sentry sends, signed
+//     ([NewAlertRequest]).
 //
 // It shares no code with package webhook's validation and encoding, so that it
 // can contradict them.

@@ -77,7 +77,7 @@ func (r rules) payload(v any) ([]entry, problem) {
 		return nil, nonField("No data provided")
 	}
 	var f fields
-	o, p := object(v)
+	o, p := asObject(v)
 	if p != nil {
 		return nil, p
 	}
@@ -88,7 +88,7 @@ func (r rules) payload(v any) ([]entry, problem) {
 
 func (r rules) meta(v any) (struct{}, problem) {
 	var f fields
-	o, p := object(v)
+	o, p := asObject(v)
 	if p != nil {
 		return struct{}{}, p
 	}
@@ -119,7 +119,7 @@ func (r rules) item(v any) (entry, problem) {
 		return entry{}, messages{isNull}
 	}
 	var f fields
-	o, p := object(v)
+	o, p := asObject(v)
 	if p != nil {
 		return entry{}, p
 	}
@@ -138,7 +138,7 @@ func (r rules) item(v any) (entry, problem) {
 
 func (r rules) author(v any) (webhook.Author, problem) {
 	var f fields
-	o, p := object(v)
+	o, p := asObject(v)
 	if p != nil {
 		return webhook.Author{}, p
 	}
@@ -149,7 +149,7 @@ func (r rules) author(v any) (webhook.Author, problem) {
 	return author, f.problem()
 }
 
-func object(v any) (map[string]any, problem) {
+func asObject(v any) (map[string]any, problem) {
 	if o, ok := v.(map[string]any); ok {
 		return o, nil
 	}

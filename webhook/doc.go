@@ -8,11 +8,11 @@
 //   - [Client.Send] posts changes at once, in one signed request, and returns
 //     what Sentry's answer means. [Client.Check] proves the configuration
 //     without writing anything.
-//   - [Emitter.Emit] keeps changes in a [Store] first and delivers them in the
-//     background, through outages, restarts and rotated secrets. With a durable
-//     store (package sqlstore) a change that was accepted is delivered, or lies
-//     in the dead letters with Sentry's reason. This is the one for an audit
-//     trail.
+//   - [Emitter.Emit] keeps changes in a queue first (package queue) and delivers
+//     them in the background, through outages, restarts and rotated secrets. With
+//     a durable store (package sqlstore) a change that was accepted is delivered,
+//     or lies in the dead letters with Sentry's reason. This is the one for an
+//     audit trail.
 //
 // # What Sentry's answers mean
 //
@@ -26,6 +26,17 @@
 // Sentry does not recognise a repeat. After an answer that was lost on the way
 // a change is sent again and may appear twice in its log: delivery is at least
 // once.
+//
+// # One queue, many processes
+//
+// Any number of processes may emit into one queue of one store; one at a time
+// delivers, and another goes on within [EmitterConfig.Lease] if it dies or
+// freezes. After a failure all of them wait. A queue belongs to one Sentry and
+// one organisation, which its default name says ([EmitterConfig.Queue]).
+//
+// Every pause is logged, is an [Event], and is a number in [EmitterStats], within
+// seconds, whether Sentry fails or the store. [Emitter.Items] with sqlstore's
+// EnqueueTx commits a change together with the flag's own row.
 //
 // # Names
 //
@@ -50,5 +61,5 @@
 // themselves.
 //
 // Package webhooktest has a stand-in for Sentry to test against, package
-// storetest a suite for a store of your own.
+// queuetest a suite for a store of your own.
 package webhook

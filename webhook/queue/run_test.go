@@ -105,7 +105,7 @@ func start(t *testing.T, store queue.Store, config queue.Config, handler queue.H
 		cancel()
 		return <-ended
 	})
-	t.Cleanup(func() { stop() })
+	t.Cleanup(func() { _ = stop() })
 	return stop
 }
 
@@ -116,7 +116,7 @@ func TestRunHandlesInOrder(t *testing.T) {
 		stop := start(t, store, queue.Config{}, w.handle)
 		synctest.Wait()
 		add(t, store, 251, 260)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
@@ -201,7 +201,11 @@ func TestRunIdleWritesNothing(t *testing.T) {
 		store, w := &counted{Store: newMemory(t, queue.MemoryConfig{})}, &worker{}
 		start(t, store, queue.Config{}, w.handle)
 		add(t, store, 1, 10)
-		time.Sleep(10 * time.Second) // the lease is given back
+		time.Sleep(5 * time.Second)
+		if stats, err := store.Stats(t.Context(), name); err != nil || stats.Held {
+			t.Errorf("the lease is not given back: %+v, %v", stats, err)
+		}
+		time.Sleep(5 * time.Second)
 		store.writes.Store(0)
 		time.Sleep(time.Minute)
 		if n := store.writes.Load(); n != 0 || len(w.all()) != 10 {
@@ -239,7 +243,7 @@ func TestRunTakesOver(t *testing.T) {
 				start(t, memory, queue.Config{}, second.handle)
 				add(t, memory, 2, 2)
 				began := time.Now()
-				stop()
+				_ = stop()
 				for !slices.Contains(second.all(), "2") {
 					time.Sleep(10 * time.Millisecond)
 					if time.Since(began) > time.Minute {
@@ -361,6 +365,40 @@ func TestRunGivesUpInTime(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		if after := time.Duration(ended.Load()); after == 0 || after > 10*time.Second {
 			t.Errorf("the handler was told to end after %v", after)
+		}
+	})
+}
+
+// stolen is a store in which another takes the lease while the handler works, as
+// after a jump of the clock.
+type stolen struct {
+	queue.Store
+	gone atomic.Bool
+}
+
+func (s *stolen) Lease(ctx context.Context, name, owner string, ttl time.Duration) (time.Duration, error) {
+	if s.gone.Load() {
+		return time.Minute, nil
+	}
+	return s.Store.Lease(ctx, name, owner, ttl)
+}
+
+// TestRunEndsWorkWithoutTheLease: at the renewal that finds it with another.
+func TestRunEndsWorkWithoutTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &stolen{Store: newMemory(t, queue.MemoryConfig{})}
+		add(t, store, 1, 1)
+		var ended atomic.Int64
+		start(t, store, queue.Config{Lease: 9 * time.Second}, func(ctx context.Context, _ []queue.Entry) ([]queue.Outcome, time.Duration) {
+			store.gone.Store(true)
+			began := time.Now()
+			<-ctx.Done()
+			ended.Store(int64(time.Since(began)))
+			return nil, 0
+		})
+		time.Sleep(time.Minute)
+		if after := time.Duration(ended.Load()); after != 3*time.Second {
+			t.Errorf("the handler was told to end after %v, want 3s", after)
 		}
 	})
 }

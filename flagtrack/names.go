@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 const (
@@ -14,6 +16,11 @@ const (
 	// maxNameBytes is the length above which a name is not remembered at all.
 	maxNameBytes = 256
 )
+
+// ShownName returns the name under which Sentry shows a flag in errors and spans: flag itself if it is legal there, else
+// a legal name made of it (see the package comment). It is what to search Sentry for, and what to call the flag in its
+// flag log, where the name is otherwise kept as it is and then matches no error.
+func ShownName(flag string) string { return flagname.Shown(flag) }
 
 // flagName is a flag's name, worked out once.
 type flagName struct {
@@ -79,6 +86,6 @@ func (t *nameTable) remember(name string, f *flagName) {
 
 func (t *nameTable) workOut(name string) *flagName {
 	countName()
-	key := t.prefix + cleanName(name)
+	key := t.prefix + flagname.Shown(name)
 	return &flagName{shown: key[len(t.prefix):], key: key}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/getsentry/sentry-go"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 // init puts the processor where every event passes it. On the process-wide scope it is the first, and all hubs that
@@ -157,7 +159,7 @@ func (s shownNames) show(f takenFlag) (string, bool) {
 	}
 	s[recorded] = ""
 	if _, taken := s[name]; taken {
-		name = tellApart(name, flag)
+		name = flagname.TellApart(name, flag)
 	}
 	s[name] = flag
 	return name, true

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/getsentry/sentry-go"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 const (
@@ -155,7 +157,7 @@ func eachAttribute(flags []spanFlag, set func(attribute string, result bool)) {
 	for i, f := range flags {
 		name := f.name()
 		if slices.ContainsFunc(flags[i+1:], func(later spanFlag) bool { return later.name() == name }) {
-			name = tellApart(name, f.shown)
+			name = flagname.TellApart(name, f.shown)
 		}
 		set(spanAttribute+name, f.value.result)
 	}

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 // value is an evaluation's result as Sentry can show it. Sentry's issue page shows booleans only, so a result of
@@ -72,5 +74,5 @@ func floatText(f float64, bits int) string {
 
 // variantName returns the name that shows a flag together with its value.
 func variantName(shown, text string) string {
-	return cleanName(shown + ":" + text)
+	return flagname.Shown(shown + ":" + text)
 }

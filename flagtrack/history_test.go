@@ -112,7 +112,7 @@ func histories(t *rapid.T, tracker *Tracker, names int, parent *sentry.Hub, held
 			*h.top() = nil
 		},
 		"sweep": func(t *rapid.T) {
-			sweep(pick(t).hub.Scope(), tracker.capacity)
+			sweep(pick(t).hub.Scope())
 		},
 		"capture": func(t *rapid.T) { check(t, pick(t)) },
 	})

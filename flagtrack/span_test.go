@@ -149,18 +149,61 @@ func TestSpanLookAlikes(t *testing.T) {
 	wantAttributes(t, flagAttributes(held.last(t).Spans[0].Data), want)
 }
 
-func TestSpanForgottenWhenRendered(t *testing.T) {
-	ctx, _, _ := newHub(t)
+// TestSpanRenderedOnce: what is evaluated between two passes of the processor is not shown beyond the first ten.
+func TestSpanRenderedOnce(t *testing.T) {
+	var evaluate func()
+	ctx, hub, held := newHub(t)
+	hub.Scope().AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+		evaluate() // after the scope's pass, before the global one, on another scope: this one is locked
+		return event
+	})
 	transaction := sentry.StartTransaction(ctx, "job")
 	child := transaction.StartChild("step")
-	for _, span := range []*sentry.Span{child, transaction} {
-		AddFeatureFlag(span.Context(), "a", true)
-		span.Finish()
-	}
-	for _, span := range []*sentry.Span{child, transaction} {
-		if _, ok := spans.entries.Load(span.SpanID); ok {
-			t.Errorf("the span %q is still remembered", span.Op)
+	other, _ := forkHub(sentry.CurrentHub())
+	record := func(prefix string) {
+		for i := range 10 {
+			for _, span := range []*sentry.Span{transaction, child} {
+				// The span's own entry, as a goroutine has it that was held up on its way from the evaluation.
+				if e := spans.entry(span); e != nil {
+					e.set(fmt.Sprint(prefix, i), value{result: true})
+				}
+				AddFeatureFlag(sentry.SetHubOnContext(span.Context(), sentry.GetHubFromContext(other)), fmt.Sprint(prefix, i), true)
+			}
 		}
+	}
+	evaluate = func() { record("late") }
+	record("early")
+	child.Finish()
+	transaction.Finish()
+	event := held.last(t)
+	for name, got := range map[string]map[string]any{"root": attributes(event), "child": flagAttributes(event.Spans[0].Data)} {
+		if len(got) != 10 || got["early0"] != true {
+			t.Errorf("the %s shows %d flags: %v", name, len(got), got)
+		}
+	}
+}
+
+// TestSpanFinishedChild: a finished child takes no more flags and no updates, while its transaction goes on.
+func TestSpanFinishedChild(t *testing.T) {
+	ctx, _, held := newHub(t)
+	transaction := sentry.StartTransaction(ctx, "job")
+	child := transaction.StartChild("step")
+	empty := transaction.StartChild("empty")
+	AddFeatureFlag(child.Context(), "a", true)
+	child.Finish()
+	empty.Finish()
+	tracker := mustNew(t, WithAllValues())
+	tracker.AddFeatureFlag(child.Context(), "a", false)
+	tracker.AddFeatureFlag(child.Context(), "b", true)
+	tracker.AddFeatureFlag(child.Context(), "a", []int{1})
+	tracker.AddFeatureFlag(empty.Context(), "b", true)
+	transaction.Finish()
+	for _, span := range held.last(t).Spans {
+		want := map[string]any{}
+		if span.Op == "step" {
+			want["a"] = true
+		}
+		wantAttributes(t, flagAttributes(span.Data), want)
 	}
 }
 

@@ -65,8 +65,8 @@ func (c config) validate() error {
 // MaxCapacity is an error.
 //
 // Where trackers with different capacities or byte budgets record into one scope, an event goes by those of the
-// tracker that recorded last, and no flag is shown beyond the capacity of the tracker that recorded it. Spans have a
-// limit of their own, 10 flags, which is not configurable.
+// tracker that recorded last; a flag beyond the capacity of the tracker that recorded it may be forgotten by then. Spans
+// have a limit of their own, 10 flags, which is not configurable.
 func WithCapacity(flags int) Option {
 	return func(c *config) { c.capacity = flags }
 }

@@ -69,8 +69,7 @@ type rendered struct {
 	overBytes    int
 }
 
-// render sorts the flags and keeps the newest that fit into the limits of the tracker that recorded last, and none
-// beyond the capacity of its own: a sweep may have removed it.
+// render sorts the flags and keeps the newest that fit into the limits of the tracker that recorded last.
 func render(flags []takenFlag, cleared uint64) (r rendered) {
 	sortNewestFirst(flags)
 	flags = flags[:countSince(flags, cleared)]
@@ -82,7 +81,7 @@ func render(flags []takenFlag, cleared uint64) (r rendered) {
 	shown := newShownNames(flags)
 	size := len(`{"values":[]}`) - len(",") // each value counts its comma, and the last has none
 	for rank, f := range flags {
-		if rank >= min(l.capacity, f.limits.capacity) {
+		if rank >= l.capacity {
 			r.overCapacity++
 			continue
 		}

@@ -59,7 +59,8 @@ func setTag(scope *sentry.Scope, key, text string) {
 	}
 }
 
-// sweep removes the flags of scope that no event will show any more, unless another scope is being swept.
+// sweep removes the flags of scope beyond the capacities of the trackers that recorded them, which no event will show
+// unless a tracker with a larger one records later. If another scope is being swept, it leaves this one for next time.
 func sweep(scope *sentry.Scope) {
 	if !oneSweep.TryLock() {
 		return

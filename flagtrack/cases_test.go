@@ -208,8 +208,9 @@ func TestNeverInTheWay(t *testing.T) {
 	zero := mustNew(t, WithScopeFinder(func(context.Context) *sentry.Scope { return &sentry.Scope{} }))
 	process := mustNew(t, WithCurrentHub())
 	t.Cleanup(func() { process.ClearFeatureFlags(context.Background()) })
+	off, _ := newClient(t, func(o *sentry.ClientOptions) { o.Dsn = "" })
 	noScope := sentry.SetHubOnContext(context.Background(), sentry.NewHub(nil, nil))
-	disabled := sentry.SetHubOnContext(context.Background(), sentry.NewHub(sentry.NewNoopClient(), sentry.NewScope()))
+	disabled := sentry.SetHubOnContext(context.Background(), sentry.NewHub(off, sentry.NewScope()))
 	var typedNil *deadContext
 	for _, ctx := range []context.Context{context.Background(), noScope, disabled, typedNil} {
 		for _, tracker := range []*Tracker{nil, panicking, lost, none, zero, process, {}, mustNew(t)} {

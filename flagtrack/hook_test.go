@@ -32,7 +32,7 @@ func (h failingHook) After(
 
 // brokenProvider cannot be initialised.
 type brokenProvider struct {
-	*memprovider.InMemoryProvider
+	openfeature.FeatureProvider
 	err error
 }
 
@@ -41,7 +41,7 @@ func (brokenProvider) Shutdown()                                  {}
 
 // startingProvider is not ready until it is released.
 type startingProvider struct {
-	*memprovider.InMemoryProvider
+	openfeature.FeatureProvider
 	release chan struct{}
 }
 

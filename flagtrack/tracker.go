@@ -97,9 +97,11 @@ func (t *Tracker) Flags(ctx context.Context) []Value {
 }
 
 // filtered records what the filter makes of e.
+//
+//nolint:contextcheck // the new context is for an application that passes nil: there is none to inherit from
 func (t *Tracker) filtered(ctx context.Context, e Evaluation) {
 	if ctx == nil {
-		ctx = context.Background() // for an application that passes nil: there is none to inherit from
+		ctx = context.Background()
 	}
 	inPlace := !hasText(e.Value) // or the variant would be shown if the filter took the value away
 	e, keep := t.filter(ctx, e)

@@ -2,6 +2,7 @@ package flagtrack
 
 import (
 	"context"
+	"time"
 
 	"github.com/getsentry/sentry-go"
 	"github.com/open-feature/go-sdk/openfeature"
@@ -107,11 +108,11 @@ var spanKey = func() any {
 }()
 
 // keyRecorder is a context that remembers what it was asked for.
-type keyRecorder struct {
-	context.Context
-	key any
-}
+type keyRecorder struct{ key any }
 
+func (*keyRecorder) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*keyRecorder) Done() <-chan struct{}       { return nil }
+func (*keyRecorder) Err() error                  { return nil }
 func (r *keyRecorder) Value(key any) any {
 	r.key = key
 	return nil

@@ -18,14 +18,23 @@ import (
 // pooled is a framework's own context, as gin's: values under string keys, none of the request's context, and used
 // again for the next request.
 type pooled struct {
-	context.Context
 	mu     sync.Mutex
 	values map[string]any
 	asked  int
 }
 
 func newPooled(hub *sentry.Hub) *pooled {
-	return &pooled{Context: context.Background(), values: map[string]any{"sentry": hub}}
+	return &pooled{values: map[string]any{"sentry": hub}}
+}
+
+func (p *pooled) Deadline() (time.Time, bool) { p.ask(); return time.Time{}, false }
+func (p *pooled) Done() <-chan struct{}       { p.ask(); return nil }
+func (p *pooled) Err() error                  { p.ask(); return nil }
+
+func (p *pooled) ask() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked++
 }
 
 func (p *pooled) Value(key any) any {

@@ -41,14 +41,17 @@ type spanFlags struct {
 }
 
 type spanFlag struct {
-	shown string // the flag's name, which identifies it
+	flag  *flagName
 	value value
 }
 
+// is reports whether f is of the flag. One flag has several flagNames once the table of names has started over.
+func (f spanFlag) is(flag *flagName) bool { return f.flag == flag || f.flag.shown == flag.shown }
+
 // record adds a flag to span, unless it is finished or nobody will ever see it.
-func (t *spanTable) record(span *sentry.Span, shown string, v value) {
+func (t *spanTable) record(span *sentry.Span, flag *flagName, v value) {
 	if e := t.entry(span); e != nil && !isFinished(span) {
-		e.set(shown, v)
+		e.set(flag, v)
 	}
 }
 
@@ -106,26 +109,29 @@ func (e *spanFlags) in(trace sentry.TraceID) *spanFlags {
 	return e
 }
 
-func (e *spanFlags) set(shown string, v value) {
+func (e *spanFlags) set(flag *flagName, v value) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range e.flags {
-		if e.flags[i].shown == shown {
+		if e.flags[i].flag == flag { // nearly always: much quicker than to compare names
 			e.flags[i].value = v
 			return
 		}
 	}
+	i := slices.IndexFunc(e.flags, func(f spanFlag) bool { return f.is(flag) })
 	switch {
+	case i >= 0:
+		e.flags[i].value = v
 	case e.rendered:
 	case len(e.flags) == spanCapacity:
 		e.dropped++
 	default:
-		e.flags = append(e.flags, spanFlag{shown, v})
+		e.flags = append(e.flags, spanFlag{flag, v})
 	}
 }
 
 // forget removes a flag from span.
-func (t *spanTable) forget(span *sentry.Span, shown string) {
+func (t *spanTable) forget(span *sentry.Span, flag *flagName) {
 	v, ok := t.entries.Load(span.SpanID)
 	if !ok || isFinished(span) {
 		return
@@ -133,7 +139,7 @@ func (t *spanTable) forget(span *sentry.Span, shown string) {
 	if e := v.(*spanFlags).in(span.TraceID); e != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.flags = slices.DeleteFunc(e.flags, func(f spanFlag) bool { return f.shown == shown })
+		e.flags = slices.DeleteFunc(e.flags, func(f spanFlag) bool { return f.is(flag) })
 	}
 }
 
@@ -142,7 +148,7 @@ func (f spanFlag) name() string {
 	if f.value.variant != "" {
 		return f.value.variant
 	}
-	return f.shown
+	return f.flag.shown
 }
 
 // eachAttribute calls set for the attribute of each flag. Different flags that would look alike (the flag "x:blue" and
@@ -151,7 +157,7 @@ func eachAttribute(flags []spanFlag, set func(attribute string, result bool)) {
 	for i, f := range flags {
 		name := f.name()
 		if slices.ContainsFunc(flags[i+1:], func(later spanFlag) bool { return later.name() == name }) {
-			name = flagname.TellApart(name, f.shown)
+			name = flagname.TellApart(name, f.flag.shown)
 		}
 		set(spanAttribute+name, f.value.result)
 	}

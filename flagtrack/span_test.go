@@ -1,14 +1,17 @@
 package flagtrack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getsentry/sentry-go"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // len counts the spans that are remembered.
@@ -38,7 +41,7 @@ func flagAttributes(data map[string]any) map[string]any {
 
 func wantAttributes(t testing.TB, got, want map[string]any) {
 	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("flag attributes of the span (-want +got):\n%s", diff)
 	}
 }
@@ -104,7 +107,7 @@ func TestSpanFromContextFirst(t *testing.T) {
 		got[span.Op] = flagAttributes(span.Data)
 	}
 	want := map[string]map[string]any{"one": {"one": true}, "two": {"two": true, "scope": true}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -165,7 +168,7 @@ func TestSpanRenderedOnce(t *testing.T) {
 			for _, span := range []*sentry.Span{transaction, child} {
 				// The span's own entry, as a goroutine has it that was held up on its way from the evaluation.
 				if e := spans.entry(span); e != nil {
-					e.set(fmt.Sprint(prefix, i), value{result: true})
+					e.set(&flagName{shown: fmt.Sprint(prefix, i)}, value{result: true})
 				}
 				AddFeatureFlag(sentry.SetHubOnContext(span.Context(), sentry.GetHubFromContext(other)), fmt.Sprint(prefix, i), true)
 			}
@@ -258,15 +261,31 @@ func TestSpanWithoutHub(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{"a": true})
 }
 
-// TestSpanWhileIgnored evaluates while a transaction is finished whose status makes sentry-go drop it.
+// TestSpanWhileIgnored evaluates while a transaction and its child are finished whose status makes sentry-go drop them:
+// for the first time, so that the sampling decision is read, which sentry-go writes then. It is for the race detector.
+// FLAGTRACK_TEST_404=60s makes it last longer.
 func TestSpanWhileIgnored(t *testing.T) {
 	ctx, _, held := newHub(t)
-	for range 200 {
+	last, err := time.ParseDuration(cmp.Or(os.Getenv("FLAGTRACK_TEST_404"), "0s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.Now().Add(last)
+	for i := 0; i < 500 || time.Now().Before(end); i++ {
 		transaction := sentry.StartTransaction(ctx, "job")
 		transaction.SetData("http.response.status_code", 404)
-		AddFeatureFlag(transaction.Context(), "before", true)
+		child := transaction.StartChild("step")
+		if i%2 == 0 {
+			AddFeatureFlag(transaction.Context(), "before", true)
+		}
 		var wg sync.WaitGroup
-		wg.Go(func() { AddFeatureFlag(transaction.Context(), "meanwhile", true) })
+		for range 3 {
+			wg.Go(func() {
+				AddFeatureFlag(transaction.Context(), "meanwhile", true)
+				AddFeatureFlag(child.Context(), "meanwhile", true)
+			})
+		}
+		child.Finish()
 		transaction.Finish()
 		wg.Wait()
 	}

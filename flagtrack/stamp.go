@@ -18,8 +18,13 @@ const (
 )
 
 // stamps counts the records of the whole process, because a fork's flags must be ordered with those recorded after it,
-// on any goroutine.
-var stamps atomic.Uint64
+// on any goroutine. It has cache lines of its own: what a record only reads must not lie beside what every record
+// writes.
+var stamps struct {
+	_     [128]byte
+	count atomic.Uint64
+	_     [128]byte
+}
 
 // stampChunk holds the marks of the numbers from block*stampsPerChunk on.
 type stampChunk struct {
@@ -30,7 +35,7 @@ type stampChunk struct {
 // mark returns a new stamp with the place of l and trueByte behind it. The strings are cut from chunks, so that a
 // record allocates nothing.
 func (l *limits) mark() string {
-	n := stamps.Add(1)
+	n := stamps.count.Add(1)
 	c := l.chunk.Load()
 	if c == nil || c.block != n/stampsPerChunk {
 		c = l.nextChunk(c, n/stampsPerChunk)

@@ -150,7 +150,7 @@ func (t *Tracker) record(ctx context.Context, flag string, v any, variant string
 		}
 	}
 	if span := activeSpan(ctx, scope); span != nil {
-		spans.record(span, name.shown, shown)
+		spans.record(span, name, shown)
 	}
 }
 
@@ -161,7 +161,7 @@ func (t *Tracker) forget(ctx context.Context, name *flagName) {
 		clearFlag(scope, name.key)
 	}
 	if span := activeSpan(ctx, scope); span != nil {
-		spans.forget(span, name.shown)
+		spans.forget(span, name)
 	}
 }
 

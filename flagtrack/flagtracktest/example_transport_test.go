@@ -18,6 +18,7 @@ func ExampleTransport() {
 		fmt.Println(err)
 		return
 	}
+	defer sentry.CurrentHub().Client().Close()
 	hub := sentry.CurrentHub().Clone() // as sentryhttp makes one for each request
 	ctx := sentry.SetHubOnContext(context.Background(), hub)
 	flagtrack.AddFeatureFlag(ctx, "new-checkout", true)

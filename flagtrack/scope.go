@@ -111,11 +111,8 @@ func copyTags(scope *sentry.Scope) (map[string]string, bool) {
 		left.unswept.Add(1)
 		return nil, false
 	}
-	tags := make(map[string]string, field.Len())
-	for i := field.MapRange(); i.Next(); {
-		tags[i.Key().String()] = i.Value().String()
-	}
-	return tags, true
+	// The clone is ours, so its map is the copy; ranging over it by reflection takes three times as long.
+	return *(*map[string]string)(field.Addr().UnsafePointer()), true
 }
 
 // scopeField returns a field of a private clone of scope. A scope has no getters, and applying it to an event would run

@@ -16,7 +16,7 @@ import (
 const (
 	// sweepOld is how many records of names that have been used for a while there are to a sweep, on average. A sweep
 	// copies the scope; so seldom, that costs a record next to nothing.
-	sweepOld = 1024
+	sweepOld = 2048
 	// sweepNew is the same for new names, which are what makes a scope grow, but no less than an event shows. A scope that
 	// meets new names all the time holds about twice as many flags as it shows.
 	sweepNew = 64

@@ -3,9 +3,9 @@ module github.com/sentryflags/sentryflags-go
 go 1.26.0
 
 require (
-	github.com/getsentry/sentry-go v0.50.0
+	github.com/getsentry/sentry-go v0.47.0
 	github.com/google/go-cmp v0.7.0
-	github.com/open-feature/go-sdk v1.20.0
+	github.com/open-feature/go-sdk v1.18.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/time v0.16.0
 	pgregory.net/rapid v1.3.0

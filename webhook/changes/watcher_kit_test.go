@@ -9,6 +9,7 @@ import (
 	"maps"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -187,6 +188,12 @@ func (s *store) emitted(t testing.TB) []webhook.Change {
 			return all
 		}
 	}
+}
+
+// pause lets time pass, and everybody finish what they do.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // told lists changes as "action flag".

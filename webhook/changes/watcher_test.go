@@ -29,11 +29,11 @@ func TestWatcherReportsWhatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on", "b", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(10 * time.Second)
+		pause(10 * time.Second)
 		expect(t, s)
 		start := time.Now()
 		doc.set(flagd("a", "off", "c", "on"))
-		time.Sleep(3 * time.Second)
+		pause(3 * time.Second)
 		expect(t, s, "updated a", "deleted b", "created c")
 		ids := map[int64]bool{}
 		for _, change := range s.emitted(t) {
@@ -51,7 +51,7 @@ func TestWatcherReportsWhatChanged(t *testing.T) {
 		// There and back and there again are changes of their own.
 		for _, variant := range []string{"on", "off", "on"} {
 			doc.set(flagd("a", variant, "c", "on"))
-			time.Sleep(3 * time.Second)
+			pause(3 * time.Second)
 		}
 		all := s.emitted(t)
 		if len(all) != 6 || all[3].ChangeID == all[5].ChangeID || all[3].ItemID == all[5].ItemID {
@@ -67,15 +67,15 @@ func TestWatcherFindsWhatChangedWhileItWasDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		doc.set(flagd("a", "off"))
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		closeWatcher(t, w)
 		doc.set(flagd("a", "off", "b", "on"))
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		for range 2 {
 			w = watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-			time.Sleep(5 * time.Minute)
+			pause(5 * time.Minute)
 			closeWatcher(t, w)
 			expect(t, s, "updated a", "created b")
 		}
@@ -88,7 +88,7 @@ func TestWatcherKeepsTheLastGoodSnapshot(t *testing.T) {
 		doc, s := newDocument("shop.json", good), newStore(t)
 		var log bytes.Buffer
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		for name, spoil := range map[string]struct {
 			do   func()
 			loud bool
@@ -108,7 +108,7 @@ func TestWatcherKeepsTheLastGoodSnapshot(t *testing.T) {
 		} {
 			log.Reset()
 			spoil.do()
-			time.Sleep(time.Minute)
+			pause(time.Minute)
 			if stats := w.Stats(); stats.Problem == nil || stats.Flags != 2 || stats.Since.IsZero() {
 				t.Errorf("%s: %+v", name, stats)
 			}
@@ -119,14 +119,14 @@ func TestWatcherKeepsTheLastGoodSnapshot(t *testing.T) {
 				t.Errorf("%s: %s", name, log.String())
 			}
 			doc.set(good)
-			time.Sleep(5 * time.Second)
+			pause(5 * time.Second)
 			if stats := w.Stats(); stats.Problem != nil {
 				t.Errorf("%s: %v remains", name, stats.Problem)
 			}
 			expect(t, s)
 		}
 		doc.set(`{"flags":{}}`) // says that there are none
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		expect(t, s, "deleted a", "deleted b")
 	})
 }
@@ -135,17 +135,17 @@ func TestWatcherGathersBursts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on", "b", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		// A file that is there again before anybody minds.
 		doc.fail(changes.ErrVanished)
 		w.Look()
-		time.Sleep(20 * time.Millisecond)
+		pause(20 * time.Millisecond)
 		doc.set(flagd("a", "on")) // half of it
 		w.Look()
-		time.Sleep(100 * time.Millisecond)
+		pause(100 * time.Millisecond)
 		doc.set(flagd("a", "off", "b", "on"))
 		w.Look()
-		time.Sleep(600 * time.Millisecond)
+		pause(600 * time.Millisecond)
 		expect(t, s, "updated a")
 		if stats := w.Stats(); stats.Problem != nil {
 			t.Error(stats.Problem)
@@ -157,7 +157,7 @@ func TestWatcherGathersBursts(t *testing.T) {
 				doc.set(flagd("a", "on", "b", "on"))
 			}
 			doc.set(flagd("a", "on", "b", "on") + strings.Repeat(" ", i))
-			time.Sleep(100 * time.Millisecond)
+			pause(100 * time.Millisecond)
 		}
 		expect(t, s, "updated a", "updated a")
 	})
@@ -167,14 +167,14 @@ func TestWatcherLooksWhenTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s, Interval: time.Hour})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		doc.set(flagd("a", "off"))
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		expect(t, s)
 		for range 20_000 {
 			w.Look()
 		}
-		time.Sleep(time.Second)
+		pause(time.Second)
 		expect(t, s, "updated a")
 		if doc.reads > 10 {
 			t.Errorf("%d reads", doc.reads)
@@ -186,11 +186,11 @@ func TestIdleWatcherWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(10 * time.Second)
+		pause(10 * time.Second)
 		before := s.wrote()
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		looks := w.Stats().Looks
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		if s.wrote() != before {
 			t.Errorf("%d writes", s.wrote()-before)
 		}
@@ -204,7 +204,7 @@ func TestWatcherSurvivesTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		always := func(string) error { return errDown }
 		for i, broken := range []struct{ fail, after func(string) error }{
 			{always, nil},
@@ -214,12 +214,12 @@ func TestWatcherSurvivesTheStore(t *testing.T) {
 			s.breakWith(broken.fail, broken.after)
 			start := time.Now()
 			doc.set(flagd("a", "on", "b", []string{"on", "off"}[i%2]))
-			time.Sleep(time.Minute)
+			pause(time.Minute)
 			if heard := i != 1; (w.Stats().Problem != nil) != heard {
 				t.Errorf("%d: %v", i, w.Stats().Problem)
 			}
 			s.breakWith(nil, nil)
-			time.Sleep(time.Minute)
+			pause(time.Minute)
 			all := s.emitted(t)
 			if len(all) != i+1 || all[i].CreatedAt.Sub(start) > 2*time.Second {
 				t.Errorf("%d: %+v", i, all)
@@ -240,9 +240,9 @@ func TestWatcherLeavesOutWhatSentryRefuses(t *testing.T) {
 			Source: doc, Format: changes.Flagd{}, Store: s, Emitter: &emitter{maxFlag: 10},
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		doc.set(flagd("a", "off", "a-name-that-is-too-long", "on", "z", "on"))
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		expect(t, s, "updated a", "created z")
 		if stats := w.Stats(); stats.Refused != 1 || stats.Changes != 2 || strings.Count(log.String(), "cannot be reported") != 1 {
 			t.Errorf("%+v\n%s", stats, &log)
@@ -265,9 +265,9 @@ func TestWatcherNamesItsAuthor(t *testing.T) {
 				return webhook.Author{}
 			},
 		})
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		doc.set(flagd("a", "off", "b", "off"))
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		all := s.emitted(t)
 		if len(all) != 2 || all[0].CreatedBy != ada || all[1].CreatedBy != (webhook.Author{ID: strings.Repeat("é", 75), Type: webhook.AuthorName}) {
 			t.Errorf("%+v", all)
@@ -293,18 +293,18 @@ func TestOtherRulesAreANewBaseline(t *testing.T) {
 		var log bytes.Buffer
 		config := changes.Config{Source: doc, Format: ruled{rules: "1"}, Store: s, Name: "shop", Logger: slog.New(slog.NewTextHandler(&log, nil))}
 		w := watch(t, config)
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		closeWatcher(t, w)
 		doc.set(flagd("a", "off", "b", "on"))
 		config.Format = ruled{rules: "2"}
 		watch(t, config)
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		expect(t, s)
 		if n := strings.Count(log.String(), "counted anew"); n != 1 {
 			t.Errorf("said %d times", n)
 		}
 		doc.set(flagd("a", "on", "b", "on"))
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		expect(t, s, "updated a")
 	})
 }
@@ -314,7 +314,7 @@ func TestBaselineCanBeReported(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("b", "on", "a", "on")), newStore(t)
 		for range 2 {
 			w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s, EmitBaseline: true})
-			time.Sleep(5 * time.Minute)
+			pause(5 * time.Minute)
 			closeWatcher(t, w)
 		}
 		expect(t, s, "created a", "created b")
@@ -328,29 +328,29 @@ func TestReplicasWithLaggingCopies(t *testing.T) {
 		s := newStore(t)
 		one, two := newDocument("shop.json", flagd("a", "on")), newDocument("shop.json", flagd("a", "on"))
 		first := watch(t, changes.Config{Source: one, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		second := watch(t, changes.Config{Source: two, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		one.set(flagd("a", "off"))
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		expect(t, s, "updated a")
 		if second.Stats().Changes != 0 {
 			t.Error("the one with the old copy has reported")
 		}
 		two.set(flagd("a", "off"))
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		expect(t, s, "updated a")
 
 		// The first dies; the other one sees the next edit, and takes over.
 		closeWatcher(t, first)
 		two.set(flagd("a", "on"))
-		time.Sleep(5 * time.Second)
+		pause(5 * time.Second)
 		expect(t, s, "updated a", "updated a")
 		// A new process with an old copy waits.
 		watch(t, changes.Config{Source: one, Format: changes.Flagd{}, Store: s})
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		one.set(flagd("a", "on"))
-		time.Sleep(10 * time.Minute)
+		pause(10 * time.Minute)
 		expect(t, s, "updated a", "updated a")
 	})
 }
@@ -361,7 +361,7 @@ func TestFrozenProcess(t *testing.T) {
 		s := newStore(t)
 		doc := newDocument("shop.json", flagd("a", "on"))
 		watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		// The first call of the store after the edit takes ten minutes.
 		frozen := false
 		s.breakWith(func(call string) error {
@@ -373,7 +373,7 @@ func TestFrozenProcess(t *testing.T) {
 			return nil
 		}, nil)
 		doc.set(flagd("a", "off"))
-		time.Sleep(20 * time.Minute)
+		pause(20 * time.Minute)
 		expect(t, s, "created b")
 	})
 }

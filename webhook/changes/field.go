@@ -43,6 +43,9 @@ func fieldsBetween(was, is definition) []Field {
 		fields = append(fields, Field{Path: enabledField, Old: was.on.String(), New: is.on.String()})
 	}
 	fields = appendFields(fields, nil, was.rest, is.rest)
+	if was.beside.kind+is.beside.kind != nothing {
+		fields = appendFields(fields, nil, was.beside.orEmpty(), is.beside.orEmpty())
+	}
 	if was.next == nil && is.next == nil {
 		return fields
 	}
@@ -99,6 +102,13 @@ func appendFields(fields []Field, path []string, was, is value) []Field {
 // isLogic reports whether a path leads to a flag's rules, of which a part means
 // nothing.
 func isLogic(path []string) bool { return len(path) > 0 && path[len(path)-1] == "targeting" }
+
+func (v value) orEmpty() value {
+	if v.kind == nothing {
+		return value{kind: object, of: &composite{}}
+	}
+	return v
+}
 
 func (v value) shown() string {
 	if v.kind == nothing {

@@ -126,6 +126,8 @@ type Definitions struct {
 type definition struct {
 	on   position
 	rest value // all that counts but whether it is on
+	// beside is what the flag refers to, elsewhere in the document.
+	beside value
 	// resolve finds what a reference in rest stands for. Nil if there are none.
 	resolve resolver
 	// next is a further definition of the same flag, from another set or another
@@ -257,7 +259,10 @@ func (d definition) digest(e *encoder) (digest, error) {
 			e.buffer = append(e.buffer, byte(part.on))
 		}
 		e.resolve = part.resolve
-		e.value(part.rest)
+		e.value(&part.rest)
+		if part.beside.kind != nothing {
+			e.value(&part.beside)
+		}
 	}
 	sum := sha256.Sum256(e.buffer)
 	return digest(sum[:digestSize]), e.failed

@@ -239,7 +239,7 @@ func queryOf(query string) value {
 	}
 	joined := strings.Join(lines, "")
 	if strings.HasPrefix(strings.TrimSpace(joined), "{") {
-		p := jsonParser{decoder: jsontext.NewDecoder(strings.NewReader(joined)), names: map[string]string{}}
+		p := newJSONParser([]byte(joined))
 		if logic, err := p.value(0); err == nil && jsontext.Value(query).IsValid() {
 			return logic
 		}

@@ -152,7 +152,8 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 			found.skip("", fmt.Sprintf("%s/%d has no name", pointer, i))
 			continue
 		}
-		def := definition{rest: f.rest(flag, parts, overridden[name])}
+		def := definition{}
+		def.rest, def.beside = f.rest(flag, parts, overridden[name])
 		if f.position != nil {
 			switch f.position.first(flag).kind {
 			case boolTrue:
@@ -168,26 +169,25 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 	return nil
 }
 
-// rest is what counts of a flag, with what it refers to beside it.
-func (f KeyedFormat) rest(flag value, parts map[partName]value, overrides []value) value {
+// rest is what counts of a flag, and of what is beside it in the document.
+func (f KeyedFormat) rest(flag value, parts map[partName]value, overrides []value) (rest, beside value) {
 	if f.position != nil && f.position.first(flag).isBool() {
 		flag = flag.without(f.position)
 	}
 	for _, path := range f.ignored {
 		flag = flag.without(path)
 	}
-	used := f.follow(flag, parts)
-	if len(used) == 0 && len(overrides) == 0 {
-		return flag
+	var with members
+	for name := range f.follow(flag, parts) {
+		with.put(f.shared[name.of].pointer+"/"+name.name, parts[name])
 	}
-	with := members{[]string{"flag"}, []value{flag}}
-	for name := range used {
-		with.put(fmt.Sprintf("shared %d %q", name.of, name.name), parts[name])
+	for i, o := range overrides {
+		with.put(fmt.Sprintf("overrides/%d", i), o)
 	}
-	if len(overrides) > 0 {
-		with.put("overrides", arrayOf(overrides))
+	if len(with.names) > 0 {
+		beside = with.object()
 	}
-	return with.object()
+	return flag, beside
 }
 
 func (v value) isBool() bool { return v.kind == boolTrue || v.kind == boolFalse }
@@ -240,8 +240,11 @@ func (f KeyedFormat) follow(flag value, parts map[partName]value) map[partName]b
 
 // references calls found with each name that a value may refer to a part by.
 func (f KeyedFormat) references(v value, found func(partName)) {
-	for i, member := range v.items() {
-		f.references(member, found)
+	for i := range v.items() {
+		member := &v.of.values[i]
+		if member.of != nil {
+			f.references(*member, found)
+		}
 		if v.kind != object {
 			continue
 		}
@@ -354,7 +357,7 @@ func (p steps) text(v value) (string, bool) {
 
 // without returns the value without what stands at the path.
 func (v value) without(p steps) value {
-	if v.kind != object && v.kind != array || len(p) == 0 {
+	if v.of == nil || len(p) == 0 || len(p.all(v, nil)) == 0 {
 		return v
 	}
 	left := value{kind: v.kind, of: &composite{}}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,7 +80,7 @@ func parseJSON(content []byte) (value, error) {
 	if bytes.HasPrefix(content, []byte("\xef\xbb\xbf")) {
 		return value{}, errBOM
 	}
-	p := jsonParser{decoder: jsontext.NewDecoder(bytes.NewBuffer(content)), names: map[string]string{}}
+	p := newJSONParser(content)
 	v, err := p.value(0)
 	if err == nil {
 		_, err = p.decoder.ReadToken()
@@ -93,10 +94,25 @@ func parseJSON(content []byte) (value, error) {
 	return value{}, jsonFault(content, err)
 }
 
+// jsonParser makes values of JSON. All texts without escapes are parts of one
+// copy of the document, and what objects and arrays hold is cut from large
+// pieces: a document has some 100 values per flag.
 type jsonParser struct {
 	decoder *jsontext.Decoder
+	text    string
 	values  int
-	names   map[string]string // each kept once
+
+	// What the objects and arrays that are being read have so far.
+	openNames  []string
+	openValues []value
+
+	freeNames      []string
+	freeValues     []value
+	freeComposites []composite
+}
+
+func newJSONParser(content []byte) *jsonParser {
+	return &jsonParser{decoder: jsontext.NewDecoder(bytes.NewBuffer(content)), text: string(content)}
 }
 
 func (p *jsonParser) value(depth int) (value, error) {
@@ -115,8 +131,8 @@ func (p *jsonParser) value(depth int) (value, error) {
 	}
 	switch raw.Kind() {
 	case '"':
-		s, err := unquoted(raw)
-		return textOf(string(s)), err
+		s, err := p.unquoted(raw)
+		return textOf(s), err
 	case 't', 'f':
 		return boolOf(raw.Kind() == 't'), nil
 	case 'n':
@@ -126,7 +142,7 @@ func (p *jsonParser) value(depth int) (value, error) {
 	if len(raw) == 1 {
 		return numberOf(float64(raw[0] - '0')), nil
 	}
-	return numberIn(string(raw))
+	return numberIn(p.textOf(raw))
 }
 
 func (p *jsonParser) object(depth int) (value, error) {
@@ -136,14 +152,13 @@ func (p *jsonParser) object(depth int) (value, error) {
 	if _, err := p.decoder.ReadToken(); err != nil {
 		return value{}, err
 	}
-	var names []string
-	var values []value
+	firstName, firstValue := len(p.openNames), len(p.openValues)
 	for p.decoder.PeekKind() != '}' {
 		raw, err := p.decoder.ReadValue() // which refuses a name that it has had
 		if err != nil {
 			return value{}, err
 		}
-		name, err := p.name(raw)
+		name, err := p.unquoted(raw)
 		if err != nil {
 			return value{}, err
 		}
@@ -151,11 +166,15 @@ func (p *jsonParser) object(depth int) (value, error) {
 		if err != nil {
 			return value{}, err
 		}
-		names, values = append(names, name), append(values, member)
+		p.openNames, p.openValues = append(p.openNames, name), append(p.openValues, member)
 	}
 	_, err := p.decoder.ReadToken()
-	v, _, _ := objectOf(names, values)
-	return v, err
+	of := p.composite()
+	of.names = cutFrom(&p.freeNames, p.openNames[firstName:])
+	of.values = cutFrom(&p.freeValues, p.openValues[firstValue:])
+	p.openNames, p.openValues = p.openNames[:firstName], p.openValues[:firstValue]
+	sortMembers(of)
+	return value{kind: object, of: of}, err
 }
 
 func (p *jsonParser) array(depth int) (value, error) {
@@ -165,37 +184,62 @@ func (p *jsonParser) array(depth int) (value, error) {
 	if _, err := p.decoder.ReadToken(); err != nil {
 		return value{}, err
 	}
-	var items []value
+	first := len(p.openValues)
 	for p.decoder.PeekKind() != ']' {
 		item, err := p.value(depth)
 		if err != nil {
 			return value{}, err
 		}
-		items = append(items, item)
+		p.openValues = append(p.openValues, item)
 	}
 	_, err := p.decoder.ReadToken()
-	return arrayOf(items), err
+	of := p.composite()
+	of.values = cutFrom(&p.freeValues, p.openValues[first:])
+	p.openValues = p.openValues[:first]
+	return value{kind: array, of: of}, err
 }
 
-func (p *jsonParser) name(raw jsontext.Value) (string, error) {
-	unescaped, err := unquoted(raw)
-	if err != nil {
-		return "", err
+// pieceSize is how many are made at once.
+const pieceSize = 512
+
+func (p *jsonParser) composite() *composite {
+	if len(p.freeComposites) == 0 {
+		p.freeComposites = make([]composite, pieceSize)
 	}
-	name, known := p.names[string(unescaped)]
-	if !known {
-		name = string(unescaped)
-		p.names[name] = name
-	}
-	return name, nil
+	of := &p.freeComposites[0]
+	p.freeComposites = p.freeComposites[1:]
+	return of
 }
 
-// unquoted returns what a JSON string says, which may be a part of it.
-func unquoted(raw jsontext.Value) ([]byte, error) {
+// cutFrom returns a copy of list, cut from a large piece.
+func cutFrom[T any](piece *[]T, list []T) []T {
+	n := len(list)
+	if n > pieceSize/4 {
+		return slices.Clone(list)
+	}
+	if n > len(*piece) {
+		*piece = make([]T, pieceSize)
+	}
+	part := (*piece)[:n:n]
+	*piece = (*piece)[n:]
+	copy(part, list)
+	return part
+}
+
+// textOf returns what was just read, as a part of the document's text.
+func (p *jsonParser) textOf(raw jsontext.Value) string {
+	end := int(p.decoder.InputOffset())
+	return p.text[end-len(raw) : end]
+}
+
+// unquoted returns what a JSON string says that was just read.
+func (p *jsonParser) unquoted(raw jsontext.Value) (string, error) {
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw[1 : len(raw)-1], nil
+		text := p.textOf(raw)
+		return text[1 : len(text)-1], nil
 	}
-	return jsontext.AppendUnquote(nil, []byte(raw))
+	unescaped, err := jsontext.AppendUnquote(nil, []byte(raw))
+	return string(unescaped), err
 }
 
 var errDeep = fmt.Errorf("it is nested more than %d deep", maxDepth)

@@ -114,9 +114,7 @@ func (v value) member(name string) value {
 // object. It returns the name that occurs twice, if one does.
 func objectOf(names []string, values []value) (v value, twice string, ok bool) {
 	of := &composite{names, values}
-	if !slices.IsSorted(names) {
-		sortMembers(of)
-	}
+	sortMembers(of)
 	for i := 1; i < len(names); i++ {
 		if names[i] == names[i-1] {
 			return value{}, names[i], false
@@ -126,6 +124,9 @@ func objectOf(names []string, values []value) (v value, twice string, ok bool) {
 }
 
 func sortMembers(of *composite) {
+	if slices.IsSorted(of.names) {
+		return
+	}
 	if len(of.names) <= 12 { // most objects, and then this is quickest
 		for i := 1; i < len(of.names); i++ {
 			for j := i; j > 0 && of.names[j] < of.names[j-1]; j-- {
@@ -172,13 +173,13 @@ type encoder struct {
 	failed  error
 }
 
-func (e *encoder) value(v value) {
+func (e *encoder) value(v *value) {
 	if e.failed != nil {
 		return
 	}
 	if e.resolve != nil && v.kind == object {
 		// A reference within itself stays what it is.
-		if name, content, ok := e.resolve(v); ok && !slices.Contains(e.within, name) {
+		if name, content, ok := e.resolve(*v); ok && !slices.Contains(e.within, name) {
 			e.writeOut(name, content)
 			return
 		}
@@ -194,18 +195,18 @@ func (e *encoder) value(v value) {
 	}
 }
 
-func (e *encoder) composite(v value) {
+func (e *encoder) composite(v *value) {
 	e.depth++
 	if e.depth > maxWrittenDepth || len(e.within) > 0 && e.written+len(e.buffer)-e.start > maxWrittenOut {
 		e.failed = errTooMuch
 		return
 	}
 	e.buffer = binary.AppendUvarint(e.buffer, uint64(len(v.of.values)))
-	for i, item := range v.of.values {
+	for i := range v.of.values {
 		if v.kind == object {
 			e.text(v.of.names[i])
 		}
-		e.value(item)
+		e.value(&v.of.values[i])
 	}
 	e.depth--
 }
@@ -217,7 +218,7 @@ func (e *encoder) writeOut(name string, content value) {
 		defer func() { e.written += len(e.buffer) - e.start }()
 	}
 	e.within = append(e.within, name)
-	e.value(content)
+	e.value(&content)
 	e.within = e.within[:len(e.within)-1]
 }
 

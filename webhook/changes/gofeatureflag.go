@@ -1,17 +1,13 @@
 package changes
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // GoFeatureFlag reads GO Feature Flag's configuration files: YAML, JSON or TOML,
@@ -38,48 +34,53 @@ func (GoFeatureFlag) without() string {
 // Decoding into the same types is what makes "disable: yes" in YAML mean here
 // what it means there.
 type goffFlag struct {
-	Variations      map[string]any       `json:"variations" yaml:"variations" toml:"variations"`
-	Targeting       []goffRule           `json:"targeting" yaml:"targeting" toml:"targeting"`
-	BucketingKey    *string              `json:"bucketingKey" yaml:"bucketingKey" toml:"bucketingKey"`
-	DefaultRule     *goffRule            `json:"defaultRule" yaml:"defaultRule" toml:"defaultRule"`
-	Experimentation *goffExperimentation `json:"experimentation" yaml:"experimentation" toml:"experimentation"`
-	Scheduled       []goffStep           `json:"scheduledRollout" yaml:"scheduledRollout" toml:"scheduledRollout"`
-	Disable         *bool                `json:"disable" yaml:"disable" toml:"disable"`
+	Variations      map[string]any       `yaml:"variations" toml:"variations"`
+	Targeting       []goffRule           `yaml:"targeting" toml:"targeting"`
+	BucketingKey    *string              `yaml:"bucketingKey" toml:"bucketingKey"`
+	DefaultRule     *goffRule            `yaml:"defaultRule" toml:"defaultRule"`
+	Experimentation *goffExperimentation `yaml:"experimentation" toml:"experimentation"`
+	Scheduled       []goffStep           `yaml:"scheduledRollout" toml:"scheduledRollout"`
+	Disable         *bool                `yaml:"disable" toml:"disable"`
+
+	// variations are those of a document in JSON, read already.
+	variations value
 
 	// These make no difference but in a document that they make unreadable.
-	TrackEvents *bool          `json:"trackEvents" yaml:"trackEvents" toml:"trackEvents"`
-	Version     *string        `json:"version" yaml:"version" toml:"version"`
-	Converter   *string        `json:"converter" yaml:"converter" toml:"converter"`
-	Metadata    map[string]any `json:"metadata" yaml:"metadata" toml:"metadata"`
+	TrackEvents *bool          `yaml:"trackEvents" toml:"trackEvents"`
+	Version     *string        `yaml:"version" toml:"version"`
+	Converter   *string        `yaml:"converter" toml:"converter"`
+	Metadata    map[string]any `yaml:"metadata" toml:"metadata"`
 }
 
 type goffRule struct {
-	Name        *string            `json:"name" yaml:"name" toml:"name"`
-	Query       *string            `json:"query" yaml:"query" toml:"query"`
-	Variation   *string            `json:"variation" yaml:"variation" toml:"variation"`
-	Percentages map[string]float64 `json:"percentage" yaml:"percentage" toml:"percentage"`
-	Progressive *struct {
-		Initial *goffProgress `json:"initial" yaml:"initial" toml:"initial"`
-		End     *goffProgress `json:"end" yaml:"end" toml:"end"`
-	} `json:"progressiveRollout" yaml:"progressiveRollout" toml:"progressiveRollout"`
-	Disable *bool `json:"disable" yaml:"disable" toml:"disable"`
+	Name        *string            `yaml:"name" toml:"name"`
+	Query       *string            `yaml:"query" toml:"query"`
+	Variation   *string            `yaml:"variation" toml:"variation"`
+	Percentages map[string]float64 `yaml:"percentage" toml:"percentage"`
+	Progressive *goffProgressive   `yaml:"progressiveRollout" toml:"progressiveRollout"`
+	Disable     *bool              `yaml:"disable" toml:"disable"`
+}
+
+type goffProgressive struct {
+	Initial *goffProgress `yaml:"initial" toml:"initial"`
+	End     *goffProgress `yaml:"end" toml:"end"`
 }
 
 type goffProgress struct {
-	Variation  *string    `json:"variation" yaml:"variation" toml:"variation"`
-	Percentage *float64   `json:"percentage" yaml:"percentage" toml:"percentage"`
-	Date       *time.Time `json:"date" yaml:"date" toml:"date"`
+	Variation  *string    `yaml:"variation" toml:"variation"`
+	Percentage *float64   `yaml:"percentage" toml:"percentage"`
+	Date       *time.Time `yaml:"date" toml:"date"`
 }
 
 type goffExperimentation struct {
-	Start *time.Time `json:"start" yaml:"start" toml:"start"`
-	End   *time.Time `json:"end" yaml:"end" toml:"end"`
+	Start *time.Time `yaml:"start" toml:"start"`
+	End   *time.Time `yaml:"end" toml:"end"`
 }
 
 // goffStep is a flag with a date.
 type goffStep struct {
 	goffFlag `yaml:",inline"`
-	Date     *time.Time `json:"date" yaml:"date" toml:"date"`
+	Date     *time.Time `yaml:"date" toml:"date"`
 }
 
 // Read implements [Format].
@@ -98,7 +99,7 @@ func (GoFeatureFlag) Read(name string, content []byte) (Definitions, error) {
 		case flag == "":
 			found.skip("", "a flag has no name")
 			continue
-		case def == nil || len(def.Variations) == 0 || def.DefaultRule == nil:
+		case def == nil || def.noVariations() || def.DefaultRule == nil:
 			found.skip(flag, "it has no variations or no defaultRule, so that GO Feature Flag leaves it out")
 			continue
 		}
@@ -118,23 +119,25 @@ func goffInto(name string, content []byte, flags *map[string]*goffFlag) error {
 	case inTOML:
 		return tomlInto(content, flags)
 	}
-	if strings.HasPrefix(string(content[:min(len(content), 3)]), "\xef\xbb\xbf") {
-		return errBOM
+	document, err := parseJSON(content)
+	if err != nil {
+		return err
 	}
-	err := json.Unmarshal(content, flags, json.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true))
-	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
-		return fmt.Errorf("at %s: a %v is not what belongs there", cut(string(semantic.JSONPointer), maxShown), semantic.JSONKind)
-	}
-	if errors.Is(err, io.EOF) {
-		return ErrEmpty
-	}
-	return jsonFault(content, err)
+	*flags, err = goffFrom(document)
+	return err
+}
+
+func (f *goffFlag) noVariations() bool {
+	return len(f.Variations) == 0 && len(f.variations.items()) == 0
 }
 
 // value is what counts of a flag. What a scheduled step leaves out means "as
 // before", so that only a whole flag has defaults.
 func (f *goffFlag) value(whole bool) (value, error) {
 	var m members
+	if len(f.variations.items()) > 0 {
+		m.put("variations", f.variations)
+	}
 	if len(f.Variations) > 0 {
 		// An int in YAML is another Go type than a float, and than any number in
 		// JSON, and an evaluation asks for one of them.
@@ -255,6 +258,9 @@ type members struct {
 }
 
 func (m *members) put(name string, v value) {
+	if m.names == nil { // most objects are no larger
+		m.names, m.values = make([]string, 0, 4), make([]value, 0, 4)
+	}
 	m.names, m.values = append(m.names, name), append(m.values, v)
 }
 
@@ -274,7 +280,7 @@ func (m *members) number(name string, f *float64) error {
 	if f == nil {
 		return nil
 	}
-	v, err := fromAny(*f, 0)
+	v, err := numberOf(*f)
 	m.put(name, v)
 	return err
 }

@@ -162,7 +162,7 @@ func TestGoFeatureFlagRefuses(t *testing.T) {
 		{"x.json", `{"a":{"disable":true,"DISABLE":true}}`, "twice"},
 		{"x.json", `{"a":{},"a":{}}`, "twice"},
 		{"x.json", `{"a":`, "breaks off"},
-		{"x.json", `{} {}`, "line 1"},
+		{"x.json", `{} {}`, "follows"},
 		{"x.json", "\xef\xbb\xbf{}", "byte order mark"},
 		{"x.json", `{"a":{"variations":{"x":` + strings.Repeat("[", 100_000), "nested"},
 		{"x.json", `{"a":{"variations":{"x":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `},"defaultRule":{}}}`, "nested"},

@@ -139,6 +139,9 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 	default:
 		return fmt.Errorf("the flags at %q are not as the format says, an object by name or an array", pointer)
 	}
+	if found.flags == nil {
+		found.flags = make(map[string]definition, len(at.of.values))
+	}
 	parts := f.partsOf(document)
 	overridden := f.overriddenIn(document)
 	for i, flag := range at.of.values {
@@ -178,7 +181,7 @@ func (f KeyedFormat) rest(flag value, parts map[partName]value, overrides []valu
 		flag = flag.without(path)
 	}
 	var with members
-	for name := range f.follow(flag, parts) {
+	for _, name := range f.follow(flag, parts) {
 		with.put(f.shared[name.of].pointer+"/"+name.name, parts[name])
 	}
 	for i, o := range overrides {
@@ -218,22 +221,32 @@ func (f KeyedFormat) partsOf(document value) map[partName]value {
 	return parts
 }
 
+// manyParts is from how many on a map is quicker than a list.
+const manyParts = 16
+
 // follow collects the shared parts that a flag refers to, each once, so that
 // circles end.
-func (f KeyedFormat) follow(flag value, parts map[partName]value) map[partName]bool {
+func (f KeyedFormat) follow(flag value, parts map[partName]value) (used []partName) {
 	if len(parts) == 0 {
 		return nil
 	}
-	used := map[partName]bool{}
-	for todo := []value{flag}; len(todo) > 0; {
-		v := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		f.references(v, func(name partName) {
-			if part, ok := parts[name]; ok && !used[name] {
-				used[name] = true
-				todo = append(todo, part)
+	var known map[partName]bool
+	found := func(name partName) {
+		if _, ok := parts[name]; !ok || known[name] || len(known) == 0 && slices.Contains(used, name) {
+			return
+		}
+		if used = append(used, name); len(used) == manyParts {
+			known = make(map[partName]bool, 2*manyParts)
+			for _, name := range used {
+				known[name] = true
 			}
-		})
+		} else if known != nil {
+			known[name] = true
+		}
+	}
+	f.references(flag, found)
+	for next := 0; next < len(used); next++ {
+		f.references(parts[used[next]], found)
 	}
 	return used
 }
@@ -252,30 +265,25 @@ func (f KeyedFormat) references(v value, found func(partName)) {
 			if !slices.Contains(shared.by, v.of.names[i]) {
 				continue
 			}
-			for _, reference := range member.scalars() {
+			for reference := range member.scalars {
 				found(partName{kind, reference})
 			}
 		}
 	}
 }
 
-// scalars returns a text or a number, or those in a list, as names.
-func (v value) scalars() []string {
+// scalars yields a text or a number, or those in a list, as names.
+func (v value) scalars(yield func(string) bool) {
 	switch v.kind {
-	case str, integer:
-		return []string{v.text}
-	case number:
-		return []string{v.show(maxShown)}
+	case str, number:
+		yield(v.text)
 	case array:
-		var all []string
 		for _, item := range v.of.values {
-			if item.kind == str || item.kind == integer || item.kind == number {
-				all = append(all, item.scalars()...)
+			if (item.kind == str || item.kind == number) && !yield(item.text) {
+				return
 			}
 		}
-		return all
 	}
-	return nil
 }
 
 func (f KeyedFormat) overriddenIn(document value) map[string][]value {
@@ -338,6 +346,12 @@ func (p steps) all(v value, found []value) []value {
 }
 
 func (p steps) first(v value) value {
+	if !slices.Contains(p, "*") {
+		for _, step := range p {
+			v = v.step(step)
+		}
+		return v
+	}
 	if found := p.all(v, nil); len(found) > 0 {
 		return found[0]
 	}
@@ -347,20 +361,21 @@ func (p steps) first(v value) value {
 // text returns the name that stands at the path.
 func (p steps) text(v value) (string, bool) {
 	switch name := p.first(v); name.kind {
-	case str:
+	case str, number:
 		return name.text, true
-	case number, integer:
-		return name.scalars()[0], true
 	}
 	return "", false
 }
 
 // without returns the value without what stands at the path.
 func (v value) without(p steps) value {
-	if v.of == nil || len(p) == 0 || len(p.all(v, nil)) == 0 {
+	if v.of == nil || len(p) == 0 || p.first(v).kind == nothing {
 		return v
 	}
-	left := value{kind: v.kind, of: &composite{}}
+	left := value{kind: v.kind, of: &composite{values: make([]value, 0, len(v.of.values))}}
+	if v.kind == object {
+		left.of.names = make([]string, 0, len(v.of.values))
+	}
 	for i, item := range v.of.values {
 		here := p[0] == "*" || v.kind == object && v.of.names[i] == p[0] || v.kind == array && strconv.Itoa(i) == p[0]
 		if here && len(p) == 1 {

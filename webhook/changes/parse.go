@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path"
 	"regexp"
 	"slices"
@@ -137,10 +136,6 @@ func (p *jsonParser) value(depth int) (value, error) {
 		return boolOf(raw.Kind() == 't'), nil
 	case 'n':
 		return value{kind: null}, nil
-	}
-	// One digit is by far the most frequent number.
-	if len(raw) == 1 {
-		return numberOf(float64(raw[0] - '0')), nil
 	}
 	return numberIn(p.textOf(raw))
 }
@@ -439,14 +434,11 @@ func (c converter) value(v any, depth int) (value, error) {
 		return textOf(v), nil
 	case int, int64, uint64:
 		if c.goTypes {
-			return value{kind: integer, text: fmt.Sprintf("%T %v", v, v)}, nil
+			return value{kind: typed, text: fmt.Sprintf("%v (%T)", v, v)}, nil
 		}
 		return numberIn(fmt.Sprint(v))
 	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return value{}, errNotFinite
-		}
-		return numberOf(v), nil
+		return numberOf(v)
 	case time.Time:
 		return textOf(v.Format(time.RFC3339Nano)), nil
 	case []any:

@@ -19,18 +19,36 @@ const (
 	null
 	boolFalse
 	boolTrue
-	number  // bits
-	integer // text: an integer that no float64 can hold
-	str     // text
-	array   // of
-	object  // of, with its names sorted
+	number // text: in the one form that a number has, see numberIn
+	typed  // text: a number with its type in Go
+	str    // text
+	array  // of
+	object // of, with its names sorted
 )
+
+// String returns what JSON calls it.
+func (k kind) String() string {
+	switch k {
+	case null:
+		return "null"
+	case boolFalse, boolTrue:
+		return "boolean"
+	case number, typed:
+		return "number"
+	case str:
+		return "string"
+	case array:
+		return "array"
+	case object:
+		return "object"
+	}
+	return "nothing"
+}
 
 // value is what any of the parsers read, so that a document in YAML and the same
 // in JSON are alike.
 type value struct {
 	kind kind
-	bits uint64
 	text string
 	of   *composite
 }
@@ -44,24 +62,48 @@ type composite struct {
 // maxExact is where float64 begins to leave out integers.
 const maxExact = 1 << 53
 
-func numberOf(f float64) value {
-	if f == 0 {
-		f = 0 // and not -0
-	}
-	return value{kind: number, bits: math.Float64bits(f)}
-}
+// errNotFinite means a number that JSON has no word for: NaN, or an infinity.
+var errNotFinite = errors.New("it has a number that is not finite")
 
 // numberIn reads the text of a number. 1, 1.0 and 1e0 are the same; beyond what
 // float64 tells apart an integer is kept digit by digit.
 func numberIn(text string) (value, error) {
+	if isPlain(text) {
+		return value{kind: number, text: text}, nil
+	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+	if err != nil {
 		return value{}, errNotFinite
 	}
 	if math.Abs(f) >= maxExact && !strings.ContainsAny(text, ".eE") {
-		return value{kind: integer, text: text}, nil
+		return value{kind: number, text: text}, nil
 	}
-	return numberOf(f), nil
+	return numberOf(f)
+}
+
+// isPlain reports whether a number is an integer of at most 15 digits, which is
+// how most are written, and as numberOf writes it.
+func isPlain(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	if len(digits) == 0 || len(digits) > 15 || digits[0] == '0' && len(text) > 1 {
+		return false
+	}
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func numberOf(f float64) (value, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return value{}, errNotFinite
+	}
+	if f == 0 {
+		f = 0 // and not -0
+	}
+	return value{kind: number, text: string(jsontext.AppendFloat(nil, f, 64))}, nil
 }
 
 func boolOf(b bool) value {
@@ -70,9 +112,6 @@ func boolOf(b bool) value {
 	}
 	return value{kind: boolFalse}
 }
-
-// errNotFinite means a number that JSON has no word for: NaN, or an infinity.
-var errNotFinite = errors.New("it has a number that is not finite")
 
 func arrayOf(items []value) value { return value{kind: array, of: &composite{values: items}} }
 
@@ -174,37 +213,33 @@ type encoder struct {
 }
 
 func (e *encoder) value(v *value) {
+	if e.resolve == nil {
+		e.buffer = v.appendTo(e.buffer)
+		return
+	}
 	if e.failed != nil {
 		return
 	}
-	if e.resolve != nil && v.kind == object {
+	if v.kind == object {
 		// A reference within itself stays what it is.
 		if name, content, ok := e.resolve(*v); ok && !slices.Contains(e.within, name) {
 			e.writeOut(name, content)
 			return
 		}
 	}
-	e.buffer = append(e.buffer, byte(v.kind))
-	switch v.kind {
-	case number:
-		e.buffer = binary.BigEndian.AppendUint64(e.buffer, v.bits)
-	case integer, str:
-		e.text(v.text)
-	case array, object:
-		e.composite(v)
+	if v.of == nil {
+		e.buffer = v.appendTo(e.buffer)
+		return
 	}
-}
-
-func (e *encoder) composite(v *value) {
 	e.depth++
 	if e.depth > maxWrittenDepth || len(e.within) > 0 && e.written+len(e.buffer)-e.start > maxWrittenOut {
 		e.failed = errTooMuch
 		return
 	}
-	e.buffer = binary.AppendUvarint(e.buffer, uint64(len(v.of.values)))
+	e.buffer = binary.AppendUvarint(append(e.buffer, byte(v.kind)), uint64(len(v.of.values)))
 	for i := range v.of.values {
 		if v.kind == object {
-			e.text(v.of.names[i])
+			e.buffer = appendText(e.buffer, v.of.names[i])
 		}
 		e.value(&v.of.values[i])
 	}
@@ -222,9 +257,31 @@ func (e *encoder) writeOut(name string, content value) {
 	e.within = e.within[:len(e.within)-1]
 }
 
-func (e *encoder) text(s string) {
-	e.buffer = binary.AppendUvarint(e.buffer, uint64(len(s)))
-	e.buffer = append(e.buffer, s...)
+// appendTo writes a value without looking for references.
+func (v *value) appendTo(b []byte) []byte {
+	b = append(b, byte(v.kind))
+	switch v.kind {
+	case number, typed, str:
+		b = appendText(b, v.text)
+	case array:
+		b = binary.AppendUvarint(b, uint64(len(v.of.values)))
+		for i := range v.of.values {
+			b = v.of.values[i].appendTo(b)
+		}
+	case object:
+		b = binary.AppendUvarint(b, uint64(len(v.of.values)))
+		for i := range v.of.values {
+			b = v.of.values[i].appendTo(appendText(b, v.of.names[i]))
+		}
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	if len(s) < 0x80 {
+		return append(append(b, byte(len(s))), s...)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // show returns a value as JSON, for people, at most about limit bytes of it.
@@ -245,9 +302,7 @@ func (v value) appendJSON(b []byte, limit int) ([]byte, bool) {
 		b = append(b, "false"...)
 	case boolTrue:
 		b = append(b, "true"...)
-	case number:
-		b = jsontext.AppendFloat(b, math.Float64frombits(v.bits), 64)
-	case integer:
+	case number, typed:
 		b = append(b, v.text...)
 	case str:
 		b = appendQuoted(b, v.text, limit)
@@ -287,7 +342,7 @@ func appendQuoted(b []byte, s string, limit int) []byte {
 
 // equal reports whether two values are alike, references by their names.
 func (v value) equal(w value) bool {
-	if v.kind != w.kind || v.bits != w.bits || v.text != w.text {
+	if v.kind != w.kind || v.text != w.text {
 		return false
 	}
 	if v.of == nil || w.of == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/internal/benchratio"
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // BenchmarkEmitter measures what the emitter does for a request, from stored
@@ -46,10 +47,14 @@ func benchmarkEmitter(b *testing.B, server *httptest.Server, n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := &delivery{Emitter: &Emitter{client: client}, batcher: newBatcher(n)}
+	entries := make([]queue.Entry, n)
+	for i, item := range items {
+		entries[i] = queue.Entry{Item: item, Seq: int64(i + 1)}
+	}
+	d := &delivery{Emitter: &Emitter{client: client}, size: n, most: n}
 	var ready []byte
 	emit := func() {
-		if err := d.post(b.Context(), d.batcher.choose(items)); err != nil {
+		if err := d.post(b.Context(), d.choose(entries)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
@@ -64,7 +64,8 @@ func TestEmitterCloseHonoursItsContext(t *testing.T) {
 	})
 }
 
-// TestEmitterCloseEndsItsGoroutines counts them, whatever state it is closed in.
+// TestEmitterCloseEndsItsGoroutines, whatever state it is closed in: a bubble
+// with a goroutine left in it fails.
 func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 	for name, fault := range map[string]webhooktest.Fault{
 		"idle": {}, "outage": webhooktest.Status(503), "no answer": webhooktest.Hold(nil),
@@ -72,9 +73,8 @@ func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, client := newPair(t, webhooktest.Config{InMemory: true}, nil)
-				store := newMemoryStore(t, webhook.MemoryStoreConfig{})
+				store := newMemory(t, queue.MemoryConfig{})
 				server.FailAlways(fault)
-				before := runtime.NumGoroutine()
 				emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{OnEvent: func(webhook.Event) {}})
 				if err != nil {
 					t.Fatal(err)
@@ -89,20 +89,16 @@ func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 				defer cancel()
 				emitter.Close(ctx)
 				server.Close()
-				synctest.Wait()
-				if after := runtime.NumGoroutine(); after > before-1 { // the server's own has ended as well
-					t.Errorf("%d goroutines before, %d after", before, after)
-				}
 			})
 		})
 	}
 }
 
-// TestEmitterCloseWithoutTheTurn: it waits for the emitter that has it, for what
+// TestEmitterCloseWithoutTheLease: it waits for the emitter that has it, for what
 // waited when it was closed and no longer.
-func TestEmitterCloseWithoutTheTurn(t *testing.T) {
+func TestEmitterCloseWithoutTheLease(t *testing.T) {
 	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
-		synctest.Wait() // r.emitter has the turn
+		synctest.Wait() // r.emitter has looked
 		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
 		if err != nil {
 			t.Fatal(err)
@@ -152,11 +148,11 @@ func TestEmitterCloseAmongBusyOnes(t *testing.T) {
 	})
 }
 
-// TestEmitterCloseWithTheTurnAmongBusyOnes: another emitter accepts changes
+// TestEmitterCloseWithTheLeaseAmongBusyOnes: another emitter accepts changes
 // faster than Sentry answers, so that the queue is never empty.
-func TestEmitterCloseWithTheTurnAmongBusyOnes(t *testing.T) {
+func TestEmitterCloseWithTheLeaseAmongBusyOnes(t *testing.T) {
 	emitterTest(t, rigConfig{client: answersAfter(100 * time.Millisecond)}, func(t *testing.T, r *rig) {
-		synctest.Wait() // r.emitter has the turn
+		synctest.Wait() // r.emitter has looked
 		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
 		if err != nil {
 			t.Fatal(err)
@@ -218,41 +214,8 @@ func countNumbered(changes []webhook.Change) int {
 	return n
 }
 
-// TestEmitterCloseAfterTheClockWasSetBack: an age that cannot be is no proof that
-// an item is new.
-func TestEmitterCloseAfterTheClockWasSetBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newMemoryStore(t, webhook.MemoryStoreConfig{})
-		r := newRig(t, rigConfig{store: setBackStore{store}})
-		synctest.Wait()
-		second, err := webhook.NewEmitter(r.client, setBackStore{store}, webhook.EmitterConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.server.FailAlways(webhooktest.Status(503))
-		r.emit(numberedChanges(3)...)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := second.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close with 3 changes waiting: %v", err)
-		}
-	})
-}
-
-// setBackStore has a clock that was set back, so that no item has an age.
-type setBackStore struct{ webhook.Store }
-
-func (s setBackStore) Stats(ctx context.Context, queue string) (webhook.StoreStats, error) {
-	stats, err := s.Store.Stats(ctx, queue)
-	if stats.Waiting > 0 {
-		time.Sleep(time.Millisecond) // it takes its time
-		stats.OldestWaiting = time.Now()
-	}
-	return stats, err
-}
-
-// TestEmitterCloseWithoutTheTurnHonoursItsContext leaves an outage to the other.
-func TestEmitterCloseWithoutTheTurnHonoursItsContext(t *testing.T) {
+// TestEmitterCloseWithoutTheLeaseHonoursItsContext leaves an outage to the other.
+func TestEmitterCloseWithoutTheLeaseHonoursItsContext(t *testing.T) {
 	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
 		synctest.Wait()
 		second, err := webhook.NewEmitter(r.client, r.store, webhook.EmitterConfig{})
@@ -305,7 +268,7 @@ func TestEmitterEmitDuringClose(t *testing.T) {
 // accepted, so that it is delivered.
 func TestEmitterCloseWaitsForEmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, rigConfig{store: slowStore{newMemoryStore(t, webhook.MemoryStoreConfig{})}})
+		r := newRig(t, rigConfig{store: slowStore{newMemory(t, queue.MemoryConfig{})}})
 		accepted := make(chan error, 1)
 		go func() { accepted <- r.emitter.Emit(t.Context(), someChange("flag")) }()
 		synctest.Wait()
@@ -316,11 +279,11 @@ func TestEmitterCloseWaitsForEmit(t *testing.T) {
 	})
 }
 
-type slowStore struct{ webhook.Store }
+type slowStore struct{ queue.Store }
 
-func (s slowStore) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
+func (s slowStore) Add(ctx context.Context, name string, a queue.Addition) (int, error) {
 	time.Sleep(3 * time.Second)
-	return s.Store.Enqueue(ctx, queue, items...)
+	return s.Store.Add(ctx, name, a)
 }
 
 func TestEmitterFlush(t *testing.T) {

@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
 func TestEmitterFullStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		small := newMemoryStore(t, webhook.MemoryStoreConfig{Capacity: 10})
+		small := newMemory(t, queue.MemoryConfig{Capacity: 10})
 		r := newRig(t, rigConfig{store: small})
 		r.server.FailAlways(webhooktest.Status(503))
 		r.emit(numberedChanges(10)...)
 		more := someChange("flag")
-		if err := r.emitter.Emit(t.Context(), more); !errors.Is(err, webhook.ErrStoreFull) {
+		if err := r.emitter.Emit(t.Context(), more); !errors.Is(err, queue.ErrFull) {
 			t.Fatalf("Emit into a full store: %v", err)
 		}
 		r.server.Recover()
@@ -40,10 +41,10 @@ func TestEmitterStoreClosedUnderIt(t *testing.T) {
 		r.emit(someChange("flag"))
 		synctest.Wait()
 		r.store.Close()
-		if err := r.emitter.Emit(t.Context(), someChange("flag")); !errors.Is(err, webhook.ErrStoreClosed) {
+		if err := r.emitter.Emit(t.Context(), someChange("flag")); !errors.Is(err, queue.ErrClosed) {
 			t.Errorf("Emit: %v", err)
 		}
-		if err := r.emitter.Close(t.Context()); !errors.Is(err, webhook.ErrStoreClosed) {
+		if err := r.emitter.Close(t.Context()); !errors.Is(err, queue.ErrClosed) {
 			t.Errorf("Close: %v", err)
 		}
 	})
@@ -51,74 +52,77 @@ func TestEmitterStoreClosedUnderIt(t *testing.T) {
 
 // shakyStore fails as told. What it does not fail it does.
 type shakyStore struct {
-	webhook.Store
-	failTurn, failTake, failSettle, loseSettle, failEnqueue atomic.Int32 // how often
+	queue.Store
+	failAdd, failLease, failDue, failSettle, loseSettle, failRelease atomic.Int32 // how often
 }
 
 var errShaky = errors.New("the database is gone")
 
 func due(n *atomic.Int32) bool { return n.Add(-1) >= 0 }
 
-func (s *shakyStore) Enqueue(ctx context.Context, queue string, items ...webhook.Item) (int, error) {
-	if due(&s.failEnqueue) {
+func (s *shakyStore) Add(ctx context.Context, name string, a queue.Addition) (int, error) {
+	if due(&s.failAdd) {
 		return 0, errShaky
 	}
-	return s.Store.Enqueue(ctx, queue, items...)
+	return s.Store.Add(ctx, name, a)
 }
 
-func (s *shakyStore) Turn(ctx context.Context, queue string) (webhook.Turn, error) {
-	if due(&s.failTurn) {
-		return nil, errShaky
+func (s *shakyStore) Lease(ctx context.Context, name, owner string, ttl time.Duration) (time.Duration, error) {
+	if due(&s.failLease) {
+		return 0, errShaky
 	}
-	turn, err := s.Store.Turn(ctx, queue)
-	return &shakyTurn{turn, s}, err
+	return s.Store.Lease(ctx, name, owner, ttl)
 }
 
-type shakyTurn struct {
-	webhook.Turn
-	store *shakyStore
-}
-
-func (t *shakyTurn) Take(ctx context.Context, limit int) ([]webhook.Item, error) {
-	if due(&t.store.failTake) {
-		return nil, errShaky
-	}
-	return t.Turn.Take(ctx, limit)
-}
-
-func (t *shakyTurn) Settle(ctx context.Context, outcomes ...webhook.Outcome) error {
-	if due(&t.store.failSettle) {
+func (s *shakyStore) Release(ctx context.Context, name, owner string, rest time.Duration) error {
+	if due(&s.failRelease) {
 		return errShaky
 	}
-	if due(&t.store.loseSettle) {
-		return errors.Join(webhook.ErrTurnLost, errShaky)
+	return s.Store.Release(ctx, name, owner, rest)
+}
+
+func (s *shakyStore) Due(ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
+	if due(&s.failDue) {
+		return nil, errShaky
 	}
-	return t.Turn.Settle(ctx, outcomes...)
+	return s.Store.Due(ctx, name, after, limit)
+}
+
+func (s *shakyStore) Settle(ctx context.Context, name, owner string, outcomes ...queue.Outcome) error {
+	if due(&s.failSettle) {
+		return errShaky
+	}
+	err := s.Store.Settle(ctx, name, owner, outcomes...)
+	if due(&s.loseSettle) {
+		return errShaky // after the commit
+	}
+	return err
 }
 
 // TestEmitterShakyStore: whatever fails in the store, everything is delivered,
 // and nothing twice.
 func TestEmitterShakyStore(t *testing.T) {
 	for name, shake := range map[string]func(*shakyStore){
-		"turn":      func(s *shakyStore) { s.failTurn.Store(5) },
-		"take":      func(s *shakyStore) { s.failTake.Store(5) },
-		"settle":    func(s *shakyStore) { s.failSettle.Store(5) },
-		"turn lost": func(s *shakyStore) { s.loseSettle.Store(5) },
+		"lease":       func(s *shakyStore) { s.failLease.Store(5) },
+		"due":         func(s *shakyStore) { s.failDue.Store(5) },
+		"settle":      func(s *shakyStore) { s.failSettle.Store(5) },
+		"settle lost": func(s *shakyStore) { s.loseSettle.Store(5) },
 		"all together": func(s *shakyStore) {
-			s.failTurn.Store(3)
-			s.failTake.Store(3)
+			s.failLease.Store(3)
+			s.failDue.Store(3)
 			s.failSettle.Store(3)
 			s.loseSettle.Store(3)
+			s.failRelease.Store(3)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &shakyStore{Store: newMemoryStore(t, webhook.MemoryStoreConfig{})}
+				store := &shakyStore{Store: newMemory(t, queue.MemoryConfig{})}
 				shake(store)
 				r := newRig(t, rigConfig{store: store})
 				changes := numberedChanges(350)
 				r.emit(changes...)
-				store.failEnqueue.Store(1)
+				store.failAdd.Store(1)
 				if err := r.emitter.Emit(t.Context(), someChange("x")); !errors.Is(err, errShaky) {
 					t.Errorf("Emit into a store that fails: %v", err)
 				}
@@ -144,9 +148,9 @@ func TestEmitterShakyStore(t *testing.T) {
 // does not answer.
 func TestEmitterClosedWhileTheStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &shakyStore{Store: newMemoryStore(t, webhook.MemoryStoreConfig{})}
+		store := &shakyStore{Store: newMemory(t, queue.MemoryConfig{})}
 		r := newRig(t, rigConfig{store: store})
-		store.failTake.Store(1 << 30)
+		store.failDue.Store(1 << 30)
 		r.emit(someChange("flag"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -159,15 +163,15 @@ func TestEmitterClosedWhileTheStoreFails(t *testing.T) {
 // TestEmitterOldestAgeWithAClockSetBack: an age is never negative.
 func TestEmitterOldestAgeWithAClockSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, rigConfig{store: futureStore{newMemoryStore(t, webhook.MemoryStoreConfig{})}})
+		r := newRig(t, rigConfig{store: futureStore{newMemory(t, queue.MemoryConfig{})}})
 		if stats, err := r.emitter.Stats(t.Context()); err != nil || stats.OldestAge != 0 {
 			t.Errorf("stats: %+v, %v", stats, err)
 		}
 	})
 }
 
-type futureStore struct{ webhook.Store }
+type futureStore struct{ queue.Store }
 
-func (futureStore) Stats(context.Context, string) (webhook.StoreStats, error) {
-	return webhook.StoreStats{Waiting: 1, OldestWaiting: time.Now().Add(time.Hour).Round(0)}, nil
+func (futureStore) Stats(context.Context, string) (queue.Stats, error) {
+	return queue.Stats{Waiting: 1, Oldest: time.Now().Add(time.Hour).Round(0)}, nil
 }

@@ -1,7 +1,12 @@
 package webhook
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +26,10 @@ const (
 	EventPaused
 	// EventResumed means that delivery works again after a pause.
 	EventResumed
+	// EventUnattended means that in Queue, which is not this emitter's, something
+	// waits and nobody works on it: after its name or the organisation was
+	// changed, say. See [EmitterConfig.FormerQueues].
+	EventUnattended
 )
 
 // String returns the name of the kind.
@@ -34,6 +43,8 @@ func (k EventKind) String() string {
 		return "paused"
 	case EventResumed:
 		return "resumed"
+	case EventUnattended:
+		return "unattended"
 	}
 	return fmt.Sprintf("EventKind(%d)", int(k))
 }
@@ -42,8 +53,15 @@ func (k EventKind) String() string {
 // metrics and alarms.
 type Event struct {
 	Kind EventKind
+	// Queue is the queue that it is about.
+	Queue string
 	// Changes is how many changes it is about.
 	Changes int
+	// Waited is how long the oldest of the changes that were delivered or
+	// rejected had been waiting.
+	Waited time.Duration
+	// Status is the HTTP status of the answer, 0 if there was none.
+	Status int
 	// ItemID is the ID in the store of the change that was rejected.
 	ItemID string
 	// Flag is the flag of the change that was rejected.
@@ -54,4 +72,92 @@ type Event struct {
 	Wait time.Duration
 	// Failures is how many failures in a row led to this pause.
 	Failures int
+}
+
+// eventBuffer is how many events wait for a slow callback.
+const eventBuffer = 1024
+
+// eventGrace is how long the last events have when Close runs out of time.
+const eventGrace = 100 * time.Millisecond
+
+// dispatcher hands events to the caller's function on a goroutine of its own,
+// so that whatever the function does delivery goes on.
+type dispatcher struct {
+	call    func(Event)
+	log     *slog.Logger
+	done    chan struct{}
+	dropped atomic.Int64
+
+	mu     sync.Mutex
+	closed bool
+	events chan Event
+}
+
+func newDispatcher(call func(Event), log *slog.Logger) *dispatcher {
+	d := &dispatcher{call: call, log: log, events: make(chan Event, eventBuffer), done: make(chan struct{})}
+	if call == nil {
+		close(d.done)
+		return d
+	}
+	go d.run()
+	return d
+}
+
+func (d *dispatcher) run() {
+	defer close(d.done)
+	for event := range d.events {
+		d.safely(event)
+	}
+}
+
+func (d *dispatcher) safely(event Event) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			d.log.Error("webhook: OnEvent panicked", "event", event.Kind.String(), "panic", fmt.Sprint(cause))
+		}
+	}()
+	d.call(event)
+}
+
+// send hands an event over or, when too many wait, drops it. After close it does
+// nothing.
+func (d *dispatcher) send(event Event) {
+	if d.call == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	select {
+	case d.events <- event:
+	default:
+		d.dropped.Add(1)
+	}
+}
+
+var errOnEventHangs = errors.New("webhook: EmitterConfig.OnEvent has not returned")
+
+// close waits for the function to be told of everything.
+func (d *dispatcher) close(ctx context.Context) error {
+	d.mu.Lock()
+	if !d.closed {
+		d.closed = true
+		close(d.events)
+	}
+	d.mu.Unlock()
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(eventGrace)
+	defer grace.Stop()
+	select {
+	case <-d.done:
+		return nil
+	case <-grace.C:
+		return fmt.Errorf("%w: %w", errOnEventHangs, ctx.Err())
+	}
 }

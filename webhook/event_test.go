@@ -51,7 +51,8 @@ func TestOnEventCannotStopDelivery(t *testing.T) {
 func TestEventKindString(t *testing.T) {
 	for kind, want := range map[webhook.EventKind]string{
 		webhook.EventDelivered: "delivered", webhook.EventRejected: "rejected",
-		webhook.EventPaused: "paused", webhook.EventResumed: "resumed", 9: "EventKind(9)",
+		webhook.EventPaused: "paused", webhook.EventResumed: "resumed",
+		webhook.EventUnattended: "unattended", 9: "EventKind(9)",
 	} {
 		if kind.String() != want {
 			t.Errorf("%q, want %q", kind, want)

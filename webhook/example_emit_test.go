@@ -9,6 +9,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
@@ -23,7 +24,7 @@ func ExampleEmitter() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := webhook.NewMemoryStore(webhook.MemoryStoreConfig{})
+	store, err := queue.NewMemory(queue.MemoryConfig{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func ExampleEmitter() {
 	for _, delivered := range server.Changes() {
 		fmt.Println("delivered:", delivered.Flag)
 	}
-	dead, err := store.Dead(ctx, emitter.Queue(), "", 10)
+	dead, err := store.List(ctx, emitter.Queue(), queue.Filter{States: []queue.State{queue.Dead}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,12 +2,14 @@ package sqlstore_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
@@ -37,10 +40,14 @@ type childConfig struct {
 	Processes int           // that share the flags
 	Number    int           // of this process, from 0
 	Pace      time.Duration // between two changes of a flag
+	Lease     time.Duration // of the queue, by default a second
 	Watched   bool          // standard input is a pipe from the parent
 }
 
 const crashFlags = 20
+
+// testQueue is the queue of the tests, whatever address the sink has.
+const testQueue = "changes"
 
 // runCrashChild plays the process, if this is one.
 func runCrashChild() (exitCode int, isChild bool) {
@@ -80,7 +87,7 @@ func (c childConfig) db() (*sql.DB, error) {
 	if c.Dialect == sqlstore.PostgreSQL {
 		return sql.Open("pgx", c.DSN)
 	}
-	return sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(c.Dir, "store.db")))
+	return sqlstore.OpenSQLite("sqlite", filepath.Join(c.Dir, "store.db"))
 }
 
 func (c childConfig) store(db *sql.DB) (*sqlstore.Store, error) {
@@ -105,12 +112,14 @@ func (c childConfig) open() (*sql.DB, *sqlstore.Store, func(), error) {
 	return db, store, func() { store.Close(); db.Close() }, nil
 }
 
-func (c childConfig) emitter(store webhook.Store) (*webhook.Emitter, error) {
+func (c childConfig) emitter(store queue.Store) (*webhook.Emitter, error) {
 	client, err := webhook.NewClient(webhook.Config{URL: c.URL, Secrets: []signing.Secret{signing.NewSecret(sinkSecret)}})
 	if err != nil {
 		return nil, err
 	}
-	return webhook.NewEmitter(client, store, webhook.EmitterConfig{Linger: -1, PollInterval: 100 * time.Millisecond})
+	return webhook.NewEmitter(client, store, webhook.EmitterConfig{
+		Queue: testQueue, Linger: -1, PollInterval: 100 * time.Millisecond, Lease: cmp.Or(c.Lease, time.Second), Logger: slog.New(slog.DiscardHandler),
+	})
 }
 
 // crashChange is change i of a crash test, the same whoever makes it.
@@ -273,7 +282,7 @@ func (c childConfig) enqueue(ctx context.Context) error {
 	}
 	defer closeBoth()
 	for i := range c.Changes {
-		if _, err := store.Enqueue(ctx, webhook.DefaultQueue, webhook.Item{ID: strconv.Itoa(i), Body: []byte("body")}); err != nil {
+		if _, err := store.Add(ctx, "q", queue.Addition{Items: []queue.Item{{ID: strconv.Itoa(i), Body: []byte("body")}}}); err != nil {
 			return err
 		}
 	}

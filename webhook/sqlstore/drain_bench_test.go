@@ -44,7 +44,7 @@ func drainTime(b *testing.B, dialect sqlstore.Dialect, n, batch int) time.Durati
 		b.Fatal(err)
 	}
 	start := time.Now()
-	emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{BatchSize: batch, Linger: -1})
+	emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{Queue: testQueue, BatchSize: batch, Linger: -1})
 	if err != nil {
 		b.Fatal(err)
 	}

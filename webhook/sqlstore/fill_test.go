@@ -1,24 +1,26 @@
 package sqlstore_test
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // fill enqueues n changes, in the form in which an emitter does.
-func fill(tb testing.TB, store webhook.Store, n int) {
+func fill(tb testing.TB, store queue.Store, n int) {
 	tb.Helper()
 	idle, err := webhook.NewClient(webhook.Config{URL: newURL, Secrets: []signing.Secret{signing.NewSecret(sinkSecret)}})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	memory, err := webhook.NewMemoryStore(webhook.MemoryStoreConfig{})
+	memory, err := queue.NewMemory(queue.MemoryConfig{})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	emitter, err := webhook.NewEmitter(idle, memory, webhook.EmitterConfig{})
+	emitter, err := webhook.NewEmitter(idle, memory, webhook.EmitterConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -32,7 +34,7 @@ func fill(tb testing.TB, store webhook.Store, n int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if _, err := store.Enqueue(tb.Context(), webhook.DefaultQueue, items...); err != nil {
+		if _, err := store.Add(tb.Context(), testQueue, queue.Addition{Items: items}); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -1,192 +1,113 @@
 package sqlstore_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
-func sqlite(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		t.Fatal(err)
+func addition(ids ...string) queue.Addition {
+	var a queue.Addition
+	for _, id := range ids {
+		a.Items = append(a.Items, queue.Item{ID: id, Key: "key", Body: make([]byte, 1000)})
 	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-func TestNewRefusesAnUnsafeDSN(t *testing.T) {
-	const safe = "_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_txlock=immediate"
-	for name, tc := range map[string]struct{ query, want string }{
-		"nothing":           {"", "journal_mode"},
-		"rollback journal":  {strings.Replace(safe, "wal", "delete", 1), "journal_mode"},
-		"normal":            {strings.Replace(safe, "full", "normal", 1), "synchronous"},
-		"off":               {strings.Replace(safe, "full", "off", 1), "synchronous"},
-		"no time-out":       {strings.Replace(safe, "10000", "0", 1), "busy_timeout"},
-		"a short time-out":  {strings.Replace(safe, "10000", "500", 1), "busy_timeout"},
-		"deferred":          {strings.Replace(safe, "immediate", "deferred", 1), "write lock"},
-		"deferred, unsaid":  {strings.Replace(safe, "&_txlock=immediate", "", 1), "write lock"},
-		"safe":              {safe, ""},
-		"extra":             {strings.Replace(safe, "full", "extra", 1), ""},
-		"exclusive is fine": {strings.Replace(safe, "immediate", "exclusive", 1), ""},
-	} {
-		for _, most := range []int{0, 1} {
-			t.Run(fmt.Sprintf("%s, at most %d connections", name, most), func(t *testing.T) {
-				db := sqlite(t, "file:"+filepath.Join(t.TempDir(), "store.db")+"?"+tc.query)
-				db.SetMaxOpenConns(most)
-				store, err := sqlstore.New(db, sqlstore.SQLite)
-				if tc.want == "" {
-					if err != nil {
-						t.Fatal(err)
-					}
-					if _, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "a"}); err != nil {
-						t.Error(err)
-					}
-					if now := db.Stats().MaxOpenConnections; now != most {
-						t.Errorf("the caller's limit of connections is now %d", now)
-					}
-					return
-				}
-				if !errors.Is(err, sqlstore.ErrUnsuitable) || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "_txlock=immediate") {
-					t.Errorf("got %v, want a refusal that names %q and the DSN", err, tc.want)
-				}
-			})
-		}
-	}
-}
-
-// TestNewRefusesASettingOfOneConnection: a PRAGMA reaches one pooled connection
-// only, so that it proves nothing.
-func TestNewRefusesASettingOfOneConnection(t *testing.T) {
-	for _, most := range []int{0, 1} {
-		db := sqlite(t, "file:"+filepath.Join(t.TempDir(), "store.db")+"?_pragma=busy_timeout(10000)&_pragma=synchronous(normal)&_txlock=immediate")
-		db.SetMaxOpenConns(most)
-		for _, pragma := range []string{"journal_mode=wal", "synchronous=full"} {
-			if _, err := db.Exec("PRAGMA " + pragma); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := sqlstore.New(db, sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
-			t.Errorf("got %v", err)
-		}
-	}
-}
-
-// TestNewRefusesADeferredDSNBesideAnotherWriter: that writer's lock must not be
-// taken for one of the transaction that is looked at.
-func TestNewRefusesADeferredDSNBesideAnotherWriter(t *testing.T) {
-	dir := t.TempDir()
-	store := open(t, sqlstore.SQLite, dir)
-	defer store.Close()
-	tx, err := store.db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	writer := time.AfterFunc(100*time.Millisecond, func() { _ = tx.Rollback() })
-	defer writer.Stop()
-	deferred := strings.Replace(sqlstore.SQLiteDSN(filepath.Join(dir, "store.db")), "&_txlock=immediate", "", 1)
-	if _, err := sqlstore.New(sqlite(t, deferred), sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestNewRefuses(t *testing.T) {
-	good := sqlite(t, sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "store.db")))
-	for name, tc := range map[string]struct {
-		db      *sql.DB
-		dialect sqlstore.Dialect
-		option  sqlstore.Option
-		want    string
-	}{
-		"no database":     {nil, sqlstore.SQLite, nil, "nil"},
-		"no dialect":      {good, 0, nil, "Dialect(0)"},
-		"prefix":          {good, sqlstore.SQLite, sqlstore.WithTablePrefix(`x"; DROP TABLE y`), "WithTablePrefix"},
-		"no prefix":       {good, sqlstore.SQLite, sqlstore.WithTablePrefix(""), "WithTablePrefix"},
-		"window":          {good, sqlstore.SQLite, sqlstore.WithDedupeWindow(0), "WithDedupeWindow"},
-		"in memory":       {sqlite(t, ":memory:"), sqlstore.SQLite, nil, "memory"},
-		"another dialect": {good, sqlstore.PostgreSQL, nil, "PostgreSQL"},
-	} {
-		_, err := sqlstore.New(tc.db, tc.dialect, tc.option)
-		if err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: got %v, want a refusal that names %q", name, err, tc.want)
-		}
-	}
-	// A nil option is ignored.
-	if _, err := sqlstore.New(good, sqlstore.SQLite, nil); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestNewRefusesTablesOfANewerVersion(t *testing.T) {
-	dir := t.TempDir()
-	store := open(t, sqlstore.SQLite, dir)
-	defer store.Close()
-	if _, err := store.db.Exec("INSERT INTO sentryflags_schema (version) VALUES (99)"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sqlstore.New(store.db, sqlstore.SQLite); !errors.Is(err, sqlstore.ErrUnsuitable) || !strings.Contains(err.Error(), "99") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestSQLiteDSNEscapes(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "a b%20?c#d&e=ü.db")
-	if _, err := sqlstore.New(sqlite(t, sqlstore.SQLiteDSN(path)), sqlstore.SQLite); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Error(err)
-	}
+	return a
 }
 
 // TestLockedFile has another program keep the write lock for too long.
 func TestLockedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	db := sqlite(t, strings.Replace(sqlstore.SQLiteDSN(path), "10000", "1000", 1))
+	db := sqlite(t, strings.Replace(sqlstore.SQLiteDSN(path), "busy_timeout(3000)", "busy_timeout(1000)", 1))
 	store, err := sqlstore.New(db, sqlstore.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	turn, err := store.Turn(t.Context(), "q")
+	if _, err := store.Add(t.Context(), "q", addition("before")); err != nil {
+		t.Fatal(err)
+	}
+	due, err := store.Due(t.Context(), "q", 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer turn.Release()
-	if _, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "before"}); err != nil {
-		t.Fatal(err)
-	}
-	other := sqlite(t, sqlstore.SQLiteDSN(path))
-	tx, err := other.BeginTx(t.Context(), nil)
+	tx, err := sqlite(t, sqlstore.SQLiteDSN(path)).BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, enqueue := store.Enqueue(t.Context(), "q", webhook.Item{ID: "meanwhile"})
-	settle := turn.Settle(t.Context(), webhook.Outcome{ID: "before", State: webhook.StateDone})
-	for call, err := range map[string]error{"Enqueue": enqueue, "Settle": settle} {
-		if !errors.Is(err, sqlstore.ErrBusy) || errors.Is(err, webhook.ErrTurnLost) {
+	_, add := store.Add(t.Context(), "q", addition("meanwhile"))
+	_, note := store.Add(t.Context(), "q", queue.Addition{Note: &queue.Note{Name: "note"}})
+	_, lease := store.Lease(t.Context(), "q", "me", time.Second)
+	settle := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: "before", Seq: due[0].Seq, State: queue.Done})
+	for call, err := range map[string]error{"Add": add, "Add of a note": note, "Lease": lease, "Settle": settle} {
+		if !errors.Is(err, sqlstore.ErrBusy) {
 			t.Errorf("%s into a locked file: %v", call, err)
 		}
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if added, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "meanwhile"}); added != 1 || err != nil {
+	if added, err := store.Add(t.Context(), "q", addition("meanwhile")); added != 1 || err != nil {
 		t.Errorf("after the lock: %d, %v", added, err)
 	}
-	if items, err := turn.Take(t.Context(), 10); len(items) != 2 || err != nil {
-		t.Errorf("waiting: %v, %v", items, err)
+	if due, err := store.Due(t.Context(), "q", 0, 10); len(due) != 2 || err != nil {
+		t.Errorf("due: %v, %v", due, err)
+	}
+}
+
+// TestDeferredTransaction: one that has read cannot write when another has
+// written since, and the error says what to do.
+func TestDeferredTransaction(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	deferred := strings.Replace(sqlstore.SQLiteDSN(path), "&_txlock=immediate", "", 1)
+	db := sqlite(t, deferred)
+	store, err := sqlstore.New(db, sqlstore.SQLite)
+	if err != nil {
+		t.Fatal(err) // the store itself does not need it
+	}
+	everyCall(t, store)
+	read := func() *sql.Tx {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := tx.QueryRow(`SELECT count(*) FROM sentryflags_entries`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return tx
+	}
+	refused := func(tx *sql.Tx) {
+		t.Helper()
+		_, err := store.EnqueueTx(t.Context(), tx, "q", queue.Item{ID: "a"})
+		if !errors.Is(err, sqlstore.ErrBusy) || !strings.Contains(err.Error(), "_txlock=immediate") {
+			t.Errorf("got %v", err)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+	}
+	tx := read()
+	if _, err := store.Add(t.Context(), "q", addition("meanwhile")); err != nil {
+		t.Fatal(err)
+	}
+	refused(tx)
+	tx = read()
+	writing := read()
+	if _, err := store.EnqueueTx(t.Context(), writing, "q", queue.Item{ID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	refused(tx)
+	if err := writing.Commit(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -195,14 +116,14 @@ func TestLockedFile(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := sqlite(t, sqlstore.SQLiteDSN(path)+"&_pragma=max_page_count(60)")
-	store, err := sqlstore.New(db, sqlstore.SQLite)
+	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithWindow(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	accepted := 0
 	for {
-		_, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: fmt.Sprint(accepted), Body: make([]byte, 1000)})
-		if errors.Is(err, webhook.ErrStoreFull) {
+		_, err := store.Add(t.Context(), "q", addition(fmt.Sprint(accepted)))
+		if errors.Is(err, queue.ErrFull) {
 			break
 		}
 		if err != nil {
@@ -210,161 +131,254 @@ func TestDiskFull(t *testing.T) {
 		}
 		accepted++
 	}
-	if accepted < 50 {
+	if accepted < 30 {
 		t.Errorf("only %d items were accepted", accepted)
 	}
-	turn, err := store.Turn(t.Context(), "q")
+	due, err := store.Due(t.Context(), "q", 0, 1000)
+	if err != nil || len(due) != accepted {
+		t.Fatalf("%d items, %v; want the %d accepted", len(due), err, accepted)
+	}
+	for _, e := range due {
+		if err := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: e.ID, Seq: e.Seq, State: queue.Done}); err != nil {
+			t.Fatalf("Settle on a full disk: %v", err)
+		}
+	}
+	eventually(t, "the settled ones are swept", func() bool {
+		n, err := store.Sweep(t.Context(), 1000)
+		if err != nil {
+			t.Fatalf("Sweep on a full disk: %v", err)
+		}
+		return n > 0
+	})
+	if _, err := store.Add(t.Context(), "q", addition("later")); err != nil {
+		t.Errorf("when there is room again: %v", err)
+	}
+}
+
+// TestFileGone takes the file, or the WAL, away under the process: nothing more
+// is accepted, and a look notices it without a write.
+func TestFileGone(t *testing.T) {
+	for name, take := range map[string]func(path string) error{
+		"deleted": os.Remove,
+		"moved":   func(path string) error { return os.Rename(path, path+".moved") },
+		"replaced": func(path string) error {
+			bytes, err := os.ReadFile(path)
+			return errors.Join(err, os.Remove(path), os.WriteFile(path, bytes, 0o600))
+		},
+		"WAL deleted": func(path string) error { return os.Remove(path + "-wal") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			db, err := sqlstore.OpenSQLite("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			store, err := sqlstore.New(db, sqlstore.SQLite)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sink := newSink(0)
+			defer sink.Close()
+			emitter := emitterOn(t, store, sink, time.Second)
+			if err := emitter.Emit(t.Context(), crashChange(0)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "it arrives", func() bool { return sink.unique() == 1 })
+			start := time.Now()
+			if err := take(path); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a look notices", func() bool {
+				_, ok := emitter.since(webhook.EventPaused, start)
+				return ok
+			})
+			for i := range 100 {
+				if err := emitter.Emit(t.Context(), crashChange(i)); !errors.Is(err, sqlstore.ErrGone) || !strings.Contains(err.Error(), path) {
+					t.Fatalf("Emit: %v", err)
+				}
+			}
+			emitter.Close(canceled(t)) // which cannot say that all was delivered
+		})
+	}
+}
+
+// TestWriteNoticesThatTheFileIsGone, without a look before it.
+func TestWriteNoticesThatTheFileIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	store, err := sqlstore.New(sqlite(t, sqlstore.SQLiteDSN(path)), sqlstore.SQLite)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer turn.Release()
-	items, err := turn.Take(t.Context(), 1000)
-	if err != nil || len(items) != accepted {
-		t.Fatalf("%d items, %v; want the %d accepted", len(items), err, accepted)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
-	var outcomes []webhook.Outcome
-	for _, item := range items {
-		outcomes = append(outcomes, webhook.Outcome{ID: item.ID, State: webhook.StateDone})
+	if _, err := store.Add(t.Context(), "q", addition("a")); !errors.Is(err, sqlstore.ErrGone) {
+		t.Errorf("Add: %v", err)
 	}
-	if err := turn.Settle(t.Context(), outcomes...); err != nil {
-		t.Errorf("Settle on a full disk: %v", err)
+}
+
+// TestConnectionsThatDoNotStay: SQLite removes the WAL with the last connection,
+// which is not to be taken for a loss.
+func TestConnectionsThatDoNotStay(t *testing.T) {
+	db := sqlite(t, sqlstore.SQLiteDSN(filepath.Join(t.TempDir(), "store.db")))
+	db.SetMaxIdleConns(0)
+	store, err := sqlstore.New(db, sqlstore.SQLite)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "later", Body: make([]byte, 1000)}); err != nil {
-		t.Errorf("when there is room again: %v", err)
+	for i := range 20 {
+		if _, err := store.Add(t.Context(), "q", addition(fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+		if due, err := store.Due(t.Context(), "q", 0, 100); len(due) != i+1 || err != nil {
+			t.Fatal(len(due), err)
+		}
 	}
+}
+
+// TestWALIsGivenBack: what a burst has left is given back when it is quiet.
+func TestWALIsGivenBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := sqlite(t, sqlstore.SQLiteDSN(path))
+	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.WithWindow(time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	// A reader keeps SQLite from going back to the WAL's beginning.
+	reader, err := sqlite(t, strings.Replace(sqlstore.SQLiteDSN(path), "&_txlock=immediate", "", 1)).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	var n int
+	if err := reader.QueryRow(`SELECT count(*) FROM sentryflags_entries`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []queue.Outcome
+	for i := range 30 {
+		if _, err := store.Add(t.Context(), "q", queue.Addition{Items: []queue.Item{{ID: fmt.Sprint(i), Body: make([]byte, queue.MaxBody)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	due, err := store.Due(t.Context(), "q", 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range due {
+		outcomes = append(outcomes, queue.Outcome{ID: e.ID, Seq: e.Seq, State: queue.Done})
+	}
+	if err := store.Settle(t.Context(), "q", "me", outcomes...); err != nil {
+		t.Fatal(err)
+	}
+	before := size()
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if before < 30<<20 {
+		t.Fatalf("the WAL has %d bytes", before)
+	}
+	eventually(t, "all is swept", func() bool {
+		if _, err := store.Sweep(t.Context(), 10); err != nil {
+			t.Fatal(err)
+		}
+		left, err := store.List(t.Context(), "q", queue.Filter{Limit: 1})
+		return err == nil && len(left) == 0
+	})
+	if _, err := store.Sweep(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	if after := size(); after > 16<<20 {
+		t.Errorf("the WAL has %d bytes, had %d", after, before)
+	}
+}
+
+// TestIdleWritesNothing leaves an emitter alone when it has nothing to do.
+func TestIdleWritesNothing(t *testing.T) {
+	quiet := 2 * time.Second
+	if os.Getenv(fullEnv) == "full" {
+		quiet = time.Minute
+	}
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := sqlite(t, sqlstore.SQLiteDSN(path))
+	store, err := sqlstore.New(db, sqlstore.SQLite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := newSink(0)
+	defer sink.Close()
+	emitter := emitterOn(t, store, sink, 300*time.Millisecond)
+	if err := emitter.Emit(t.Context(), crashChange(0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the lease is given back", func() bool {
+		stats, err := store.Stats(t.Context(), testQueue)
+		return err == nil && sink.unique() == 1 && stats.Waiting == 0 && !stats.Held
+	})
+	look := func() (size int64, at time.Time) {
+		t.Helper()
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size(), info.ModTime()
+	}
+	size, at := look()
+	time.Sleep(quiet) // a real file
+	if sizeNow, atNow := look(); sizeNow != size || !atNow.Equal(at) {
+		t.Errorf("the WAL was written to: %d bytes at %v, then %d at %v", size, at, sizeNow, atNow)
+	}
+	emitter.end(t)
 }
 
 // TestDatabaseClosedUnderTheStore: the caller closes the *sql.DB first.
 func TestDatabaseClosedUnderTheStore(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
 		store := open(t, dialect, t.TempDir())
-		turn, err := store.Turn(t.Context(), "q")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: "a"}); err != nil {
-			t.Fatal(err)
-		}
 		if err := store.db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_, enqueue := store.Enqueue(t.Context(), "q", webhook.Item{ID: "b"})
+		_, add := store.Add(t.Context(), "q", addition("b"))
+		_, note := store.Add(t.Context(), "q", queue.Addition{Note: &queue.Note{Name: "note"}})
 		_, stats := store.Stats(t.Context(), "q")
-		for call, err := range map[string]error{"Enqueue": enqueue, "Stats": stats} {
-			if !errors.Is(err, webhook.ErrStoreClosed) {
+		_, due := store.Due(t.Context(), "q", 1, 1)
+		settle := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: "a", Seq: 1, State: queue.Done})
+		for call, err := range map[string]error{"Add": add, "Add of a note": note, "Stats": stats, "Due": due, "Settle": settle} {
+			if !errors.Is(err, queue.ErrClosed) {
 				t.Errorf("%s: %v", call, err)
 			}
 		}
-		// With PostgreSQL the turn's own connection may still be there.
-		err = turn.Settle(t.Context(), webhook.Outcome{ID: "a", State: webhook.StateDone})
-		if err != nil && !errors.Is(err, webhook.ErrStoreClosed) && !errors.Is(err, webhook.ErrTurnLost) {
-			t.Errorf("Settle: %v", err)
-		}
-		turn.Release()
-		store.Store.Close()
 	})
 }
 
-// TestClockJumps has the clock that SQLite reads set forward and back, by
-// moving what it has written: neither delivery nor order depend on it.
-func TestClockJumps(t *testing.T) {
-	for _, jump := range []time.Duration{-48 * time.Hour, 48 * time.Hour} {
-		store := open(t, sqlstore.SQLite, t.TempDir())
+// TestClockAdjusted: a clock that goes back by a little, as clocks do, ends no
+// lease and no hold, nor do statements that run at the same time and have read it
+// in another order.
+func TestClockAdjusted(t *testing.T) {
+	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
+		store := open(t, dialect, t.TempDir())
 		defer store.Close()
-		turn, err := store.Turn(t.Context(), "q")
-		if err != nil {
+		held := addition("held")
+		held.Owner, held.Hold = "me", time.Hour
+		if _, err := store.Add(t.Context(), "q", held); err != nil {
 			t.Fatal(err)
 		}
-		defer turn.Release()
-		enqueue := func(id string) {
-			if _, err := store.Enqueue(t.Context(), "q", webhook.Item{ID: id}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		enqueue("a")
-		if _, err := store.db.Exec("UPDATE sentryflags_items SET changed_at = changed_at + ?", jump.Microseconds()); err != nil {
+		if _, err := store.Lease(t.Context(), "q", "me", time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		enqueue("b")
-		stats, err := store.Stats(t.Context(), "q")
-		if err != nil || stats.OldestWaiting.After(time.Now()) {
-			t.Errorf("jump %v: stats %+v, %v", jump, stats, err)
+		store.shift(t, -400*time.Millisecond)
+		if wait, err := store.Lease(t.Context(), "q", "you", time.Hour); wait <= 0 || wait > time.Hour || err != nil {
+			t.Errorf("Lease: %v, %v", wait, err)
 		}
-		items, err := turn.Take(t.Context(), 10)
-		if err != nil || len(items) != 2 || items[0].ID != "a" {
-			t.Errorf("jump %v: %v, %v", jump, items, err)
+		if due, err := store.Due(t.Context(), "q", 0, 1); len(due) != 0 || err != nil {
+			t.Errorf("Due: %v, %v", due, err)
 		}
-	}
-}
-
-// TestTurnStolen removes the lock file, as a tidy administrator may: two takers
-// then believe that they have the turn, and the epoch decides for the second.
-func TestTurnStolen(t *testing.T) {
-	dir := t.TempDir()
-	first, second := open(t, sqlstore.SQLite, dir), open(t, sqlstore.SQLite, dir)
-	defer first.Close()
-	defer second.Close()
-	if _, err := first.Enqueue(t.Context(), "q", webhook.Item{ID: "a"}); err != nil {
-		t.Fatal(err)
-	}
-	old, err := first.Turn(t.Context(), "q")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Release()
-	locks, err := filepath.Glob(filepath.Join(dir, "*-turn-*"))
-	if err != nil || len(locks) != 1 {
-		t.Fatalf("lock files: %v, %v", locks, err)
-	}
-	if err := os.Remove(locks[0]); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	next, err := second.Turn(ctx, "q")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer next.Release()
-	if _, err := old.Take(t.Context(), 1); !errors.Is(err, webhook.ErrTurnLost) {
-		t.Errorf("Take: %v", err)
-	}
-	if err := old.Settle(t.Context(), webhook.Outcome{ID: "a", State: webhook.StateDone}); !errors.Is(err, webhook.ErrTurnLost) {
-		t.Errorf("Settle: %v", err)
-	}
-	if items, err := next.Take(t.Context(), 1); len(items) != 1 || err != nil {
-		t.Errorf("the next taker: %v, %v", items, err)
-	}
-}
-
-// TestTurnFileMode: who may write to the database may take turns.
-func TestTurnFileMode(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no such modes")
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "store.db")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const shared = 0o660 // beyond most umasks
-	if err := os.Chmod(path, shared); err != nil {
-		t.Fatal(err)
-	}
-	store := open(t, sqlstore.SQLite, dir)
-	defer store.Close()
-	turn, err := store.Turn(t.Context(), "q")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer turn.Release()
-	files, err := filepath.Glob(path + "*")
-	if err != nil || len(files) < 2 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, file := range files {
-		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != shared {
-			t.Errorf("%s: %v, %v; want mode %o", filepath.Base(file), info.Mode(), err, shared)
-		}
-	}
+	})
 }

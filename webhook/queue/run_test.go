@@ -116,7 +116,7 @@ func TestRunHandlesInOrder(t *testing.T) {
 		stop := start(t, store, queue.Config{}, w.handle)
 		synctest.Wait()
 		add(t, store, 251, 260)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

@@ -24,7 +24,7 @@
 // framework's context.
 //
 //	framework                     pass                           beware
-//	net/http, chi (sentryhttp)    r.Context()                    of middleware that makes a new context
+//	net/http, chi (sentryhttp)    r.Context()                    of middleware outside of sentryhttp: there is no hub yet
 //	negroni                       r.Context()                    its PanicHandlerFunc captures with a hub of its own:
 //	                                                             errors there show no flags; let sentrynegroni recover
 //	gin                           c or c.Request.Context()       c is used again after the request: Fork(c) in goroutines

@@ -141,9 +141,14 @@ func (t *Tracker) record(ctx context.Context, flag string, v any, variant string
 		shown = value{result: true, variant: variantName(name.shown, text)}
 	}
 	scope := t.findScope(ctx)
-	if scope == nil {
-		reportNoHub(t)
-	} else {
+	switch {
+	case scope == nil:
+		left.noHub.Add(1)
+		t.sayNoHub()
+	case !takesFlags(scope):
+		left.unprepared.Add(1)
+		sayUnprepared()
+	default:
 		setFlag(scope, t.limits, name.key, shown)
 		if t.limits.sweepDue(old) {
 			sweep(scope)

@@ -44,7 +44,7 @@
 //	gRPC                          ctx of the handler             of streams: stream.Context()
 //	goroutine, job, worker pool   Fork(ctx)                      context.Background() has no hub: flags are left out
 //	command line, single worker   any, with WithCurrentHub       of doing two things at a time
-//	logrus, zap, zerolog, slog    -                              errors that a logger captures show flags if it uses the
+//	slog, zerolog, logrus         -                              errors that a logger captures show flags if it uses the
 //	                                                             hub of the context; one with a client of its own does not
 //
 // An evaluation whose context leads to no hub is left out: on the process-wide scope it would show on the errors of all

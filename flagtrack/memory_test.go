@@ -292,6 +292,27 @@ func TestSweepReadsScopes(t *testing.T) {
 	}
 }
 
+// TestFieldsMoved: with a sentry-go that keeps tags and processors elsewhere, events stay right, and Stats says so.
+func TestFieldsMoved(t *testing.T) {
+	defer func(field string) { tagsField, processorsKnown = field, true }(tagsField)
+	tagsField, processorsKnown = "elsewhere", false
+	client, held := newClient(t)
+	hub := sentry.NewHub(client, sentry.NewScope())
+	hub.Scope().AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event { return event })
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
+	tracker, before := mustNew(t, WithCapacity(2)), Stats()
+	add(ctx, tracker, "a=T b=T c=T")
+	sweep(hub.Scope())
+	PrepareScope(hub.Scope())
+	if got := tracker.Flags(ctx); got != nil {
+		t.Errorf("Flags are %v", got)
+	}
+	wantFlags(t, captured(t, hub, held), "b=T c=T")
+	if n := Stats().Unswept - before.Unswept; n < 2 { // a record may have swept too
+		t.Errorf("%d are counted", n)
+	}
+}
+
 // TestPrepareScopeTwice: many calls leave one processor, also on the clones of a prepared scope.
 func TestPrepareScopeTwice(t *testing.T) {
 	scope := sentry.NewScope()

@@ -32,7 +32,8 @@ var (
 )
 
 func init() {
-	processorsKnown = processorsKnown && processors.Type == reflect.TypeFor[[]sentry.EventProcessor]()
+	processorsKnown = processorsKnown && len(processors.Index) == 1 && // not in an embedded struct, at another offset
+		processors.Type == reflect.TypeFor[[]sentry.EventProcessor]()
 	root := sentry.CurrentHub().Scope()
 	PrepareScope(root)
 	accepted = [2]unsafe.Pointer{*(*unsafe.Pointer)(unsafe.Pointer(&ours)), firstProcessor(root)}

@@ -79,9 +79,12 @@ func takeFlags(tags map[string]string) (flags []takenFlag, cleared uint64) {
 	return flags, cleared
 }
 
+// tagsField is the field of a scope that holds its tags.
+var tagsField = "tags"
+
 // copyTags returns a copy of the scope's tags, or false where it cannot.
 func copyTags(scope *sentry.Scope) (map[string]string, bool) {
-	field, ok := scopeField(scope, "tags", reflect.TypeFor[map[string]string]())
+	field, ok := scopeField(scope, tagsField, reflect.TypeFor[map[string]string]())
 	if !ok {
 		left.unswept.Add(1)
 		return nil, false

@@ -217,9 +217,9 @@ func (l *loop) sweep(ctx context.Context) {
 	if time.Now().Before(l.sweepAt) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	call, cancel := context.WithTimeout(ctx, l.config.call())
 	defer cancel()
-	n, err := l.store.Sweep(ctx, sweepLimit)
+	n, err := l.store.Sweep(call, sweepLimit)
 	if n == sweepLimit {
 		return // there may be more: again after the next batch
 	}

@@ -345,6 +345,27 @@ func TestRunReportsWithinTheDeadline(t *testing.T) {
 	})
 }
 
+// TestRunReportsAFailingSweep: what cannot be removed holds up nothing, and is
+// said.
+func TestRunReportsAFailingSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := &unswept{newMemory(t, queue.MemoryConfig{})}, &worker{}
+		start(t, store, queue.Config{Report: w.report}, w.handle)
+		add(t, store, 1, 1)
+		time.Sleep(30 * time.Second)
+		if len(w.all()) != 1 || len(w.failures()) != 1 || w.failures()[0].Failures != 0 {
+			t.Errorf("handled %v, reports %v", w.all(), w.failures())
+		}
+	})
+}
+
+type unswept struct{ queue.Store }
+
+func (unswept) Sweep(ctx context.Context, _ int) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
 // TestRunGivesUpInTime: when the lease cannot be renewed the handler ends before
 // another can have it.
 func TestRunGivesUpInTime(t *testing.T) {

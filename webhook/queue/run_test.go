@@ -653,3 +653,24 @@ func TestRunRefuses(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// TestRunResumes: a rest that a person ends is over for everybody, also for who
+// began it.
+func TestRunResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := newMemory(t, queue.MemoryConfig{}), &worker{}
+		add(t, store, 1, 1)
+		start(t, store, queue.Config{}, func(_ context.Context, entries []queue.Entry) ([]queue.Outcome, time.Duration) {
+			w.note(entries)
+			return nil, time.Hour
+		})
+		time.Sleep(10 * time.Second)
+		if err := store.Resume(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := w.calls(); n != 2 {
+			t.Errorf("called %d times, want a second time after the rest was ended", n)
+		}
+	})
+}

@@ -42,6 +42,10 @@ type Store interface {
 	// and lets nobody have it before rest is over.
 	Release(ctx context.Context, name, owner string, rest time.Duration) error
 
+	// Resume ends the rest of a lease: a person has mended what the rest was for.
+	// Whoever has the lease keeps it.
+	Resume(ctx context.Context, name string) error
+
 	// Due reads up to limit entries that are waiting, whose delay or hold is
 	// over, and whose Seq is above after, in the order of their Seq. It changes
 	// nothing: until they are settled they stay due.

@@ -82,10 +82,10 @@ func dropReadOnly(ctx context.Context, db *sql.DB, failure error) error {
 	if err != nil {
 		return failure
 	}
+	defer giveBack(conn)
 	var readOnly string
 	if err := conn.QueryRowContext(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil || readOnly == "on" {
 		discard(conn)
 	}
-	_ = conn.Close() // back to the pool
 	return failure
 }

@@ -54,7 +54,7 @@ func OpenSQLite(driver, path string) (*sql.DB, error) {
 		if err == nil {
 			return db, nil
 		}
-		if causeOf(err) != ErrBusy || time.Since(began) > busyPatience {
+		if !errors.Is(causeOf(err), ErrBusy) || time.Since(began) > busyPatience {
 			return nil, errors.Join(explainFile(path, err), db.Close())
 		}
 		time.Sleep(busyPause)
@@ -157,7 +157,7 @@ func (f *sqliteFile) check(ctx context.Context, db *sql.DB) error {
 	var conns []*sql.Conn
 	defer func() {
 		for _, conn := range conns {
-			_ = conn.Close() // back to the pool, unchanged
+			giveBack(conn)
 		}
 	}()
 	for range probes {
@@ -178,7 +178,7 @@ func (f *sqliteFile) checkKind(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
 		switch code := sqliteCode(err) & 0xff; {
-		case causeOf(err) == ErrBusy:
+		case errors.Is(causeOf(err), ErrBusy):
 			return explain(ctx, "open the SQLite file", err)
 		case code == sqliteReadOnly, code == sqliteCantOpen:
 			return fmt.Errorf("%w: the SQLite file cannot be opened or written to (does its folder exist, and may this process write to both?); OpenSQLite says which file: %w", ErrUnsuitable, err)
@@ -276,7 +276,7 @@ func (f *sqliteFile) lacksWALWhileOpen(ctx context.Context, db *sql.DB) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer giveBack(conn)
 	var n int
 	if err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
 		return false

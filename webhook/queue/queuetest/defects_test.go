@@ -214,7 +214,7 @@ func addForEver(s *alteredStore, ctx context.Context, name string, a queue.Addit
 
 func addOverwriting(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
 	if a.Note != nil {
-		note, err := s.Memory.Note(ctx, name, a.Note.Name)
+		note, err := s.Note(ctx, name, a.Note.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -249,7 +249,7 @@ func addComparing(s *alteredStore, ctx context.Context, name string, a queue.Add
 	if a.Note == nil {
 		return s.Memory.Add(ctx, name, a)
 	}
-	note, err := s.Memory.Note(ctx, name, a.Note.Name)
+	note, err := s.Note(ctx, name, a.Note.Name)
 	if err == nil && note.Version != a.Note.Version {
 		err = queue.ErrNoteChanged
 	}

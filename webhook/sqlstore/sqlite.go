@@ -33,7 +33,11 @@ const (
 //
 // Keep the file on a local disk; a network file system has no locks to rely on.
 func SQLiteDSN(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmaOptions + "&" + mattnOptions
+	name := (&url.URL{Path: path}).EscapedPath()
+	if strings.HasPrefix(name, "/") {
+		name = "//" + name // without a host, or that of //a/b would be a
+	}
+	return "file:" + name + "?" + pragmaOptions + "&" + mattnOptions
 }
 
 // OpenSQLite opens a file, or makes it, as [SQLiteDSN] says, with the driver of
@@ -41,6 +45,9 @@ func SQLiteDSN(path string) string {
 // It is [sql.Open] with an error, [ErrUnsuitable], that names the path and what
 // is wrong with it.
 func OpenSQLite(driver, path string) (*sql.DB, error) {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("%w: the path %q names no file", ErrUnsuitable, path)
+	}
 	db, err := sql.Open(driver, SQLiteDSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("webhook/sqlstore: open the SQLite file: %w", err)

@@ -15,7 +15,7 @@ import (
 
 const (
 	// startTimeout bounds what New does in the database.
-	startTimeout = time.Minute
+	startTimeout = 10 * time.Second
 	// busyPatience and busyPause are how long New tries a busy database, and how
 	// often.
 	busyPatience = 5 * time.Second
@@ -39,6 +39,10 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+	// turn is held while this process writes to SQLite, nil for PostgreSQL: in
+	// here writers wait in line, while SQLite has each try again at random, and the
+	// last one may never be lucky.
+	turn chan struct{}
 
 	horizons horizons
 }
@@ -68,6 +72,9 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
+	if dialect == SQLite {
+		s.turn = make(chan struct{}, 1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.patiently(ctx, func() error { return engine.check(ctx, db) }); err != nil {
@@ -160,6 +167,19 @@ func again(ctx context.Context, try int) {
 	select {
 	case <-time.After(rand.N(time.Duration(try) * 2 * time.Millisecond)):
 	case <-ctx.Done():
+	}
+}
+
+// write waits in line to write; done gives the next one its turn.
+func (s *Store) write(ctx context.Context) (done func(), err error) {
+	if s.turn == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

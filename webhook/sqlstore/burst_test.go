@@ -17,6 +17,7 @@ import (
 func TestBurst(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
 		s := open(t, dialect, t.TempDir())
+		defer s.Close()
 		const callers, each = 40, 50
 		handled := make(chan int, callers*each)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ import (
 
 // runDiff shows what changed between two files or folders. Its exit status is
 // that of diff(1): 0 without a change, 1 with one, 2 on trouble.
-func runDiff(args []string, stdout, stderr io.Writer) int {
+func runDiff(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("flagwatch diff", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -32,7 +32,7 @@ func runDiff(args []string, stdout, stderr io.Writer) int {
 		flags.Usage()
 		return exitTrouble
 	}
-	edits, err := diffPaths(formats[*format], flags.Arg(0), flags.Arg(1))
+	edits, err := diffPaths(ctx, formats[*format], flags.Arg(0), flags.Arg(1))
 	if err != nil {
 		fmt.Fprintln(stderr, "flagwatch: diff:", err)
 		return exitTrouble
@@ -52,24 +52,24 @@ func runDiff(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-func diffPaths(format changes.Format, old, new string) ([]changes.Edit, error) {
-	before, err := readPath(format, old)
+func diffPaths(ctx context.Context, format changes.Format, old, new string) ([]changes.Edit, error) {
+	before, err := readPath(ctx, format, old)
 	if err != nil {
 		return nil, err
 	}
-	after, err := readPath(format, new)
+	after, err := readPath(ctx, format, new)
 	if err != nil {
 		return nil, err
 	}
 	return changes.DiffDefinitions(before, after)
 }
 
-func readPath(format changes.Format, path string) (changes.Definitions, error) {
+func readPath(ctx context.Context, format changes.Format, path string) (changes.Definitions, error) {
 	var source changes.Source = &changes.File{Path: path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		source = &changes.Folder{Path: path}
 	}
-	return changes.Read(context.Background(), source, format)
+	return changes.Read(ctx, source, format)
 }
 
 // editJSON is a change as -json prints it.

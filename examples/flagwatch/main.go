@@ -32,7 +32,7 @@ const (
 // run is the program, until ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "diff" {
-		return runDiff(args[1:], stdout, stderr)
+		return runDiff(ctx, args[1:], stdout, stderr)
 	}
 	flags := flag.NewFlagSet("flagwatch", flag.ContinueOnError)
 	flags.SetOutput(stderr)

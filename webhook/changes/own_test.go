@@ -2,9 +2,8 @@ package changes_test
 
 import (
 	"testing"
-	"time"
-
 	"testing/synctest"
+	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 )

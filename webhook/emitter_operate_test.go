@@ -217,6 +217,20 @@ func TestEmitterIsLoudByDefault(t *testing.T) {
 			t.Errorf("the log after a restart: %s", text.String())
 		}
 		next.Close(ended)
+
+		// Once the secret is right the first start delivers, whatever the rest.
+		server.SetSecret(signing.NewSecret(webhooktest.DefaultSecret))
+		start := time.Now()
+		mended, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := mended.Close(t.Context()); err != nil || time.Since(start) > 5*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+		if got := len(server.Changes()); got != 1 {
+			t.Errorf("%d of 1 stored", got)
+		}
 	})
 }
 
@@ -349,6 +363,25 @@ func TestEmitterClosedWhileATransportHangs(t *testing.T) {
 		close(release) // what comes of it goes nowhere
 		synctest.Wait()
 		r.counts(1, 0)
+	})
+}
+
+// TestEmitterForeignItems: what is no change goes to the dead letters, and is not
+// said to be delivered.
+func TestEmitterForeignItems(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		for id, body := range map[string]string{"1": "", "2": "{}", "3": "null", "4": `]}`, "5": `{"data":[]}`} {
+			item := queue.Item{ID: id, Body: []byte(body)}
+			if _, err := r.store.Add(t.Context(), r.emitter.Queue(), queue.Addition{Items: []queue.Item{item}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.emit(someChange("flag"))
+		r.close()
+		r.counts(0, 5)
+		if got := len(r.server.Changes()); got != 1 || r.kinds()[webhook.EventDelivered] != 1 {
+			t.Errorf("%d stored, events %v", got, r.kinds())
+		}
 	})
 }
 

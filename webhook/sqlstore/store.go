@@ -15,7 +15,7 @@ import (
 
 const (
 	// startTimeout bounds what New does in the database.
-	startTimeout = time.Minute
+	startTimeout = 10 * time.Second
 	// busyPatience and busyPause are how long New tries a busy database, and how
 	// often.
 	busyPatience = 5 * time.Second
@@ -39,6 +39,10 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+	// turn is held while this process writes to SQLite, nil for PostgreSQL: in
+	// here writers wait in line, while SQLite has each try again at random, and the
+	// last one may never be lucky.
+	turn chan struct{}
 
 	horizons horizons
 }
@@ -68,6 +72,9 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
+	if dialect == SQLite {
+		s.turn = make(chan struct{}, 1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.patiently(ctx, func() error { return engine.check(ctx, db) }); err != nil {
@@ -163,6 +170,19 @@ func again(ctx context.Context, try int) {
 	}
 }
 
+// write waits in line to write; done gives the next one its turn.
+func (s *Store) write(ctx context.Context) (done func(), err error) {
+	if s.turn == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // query runs one statement and hands each row of its result to scan.
 func (s *Store) query(ctx context.Context, doing string, scan func(*sql.Rows) error, statement string, args ...any) error {
 	return s.leave(ctx, doing, s.queryRows(ctx, scan, statement, args...))
@@ -203,7 +223,7 @@ func (s *Store) transactOnce(ctx context.Context, do func(context.Context, *sql.
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer giveBack(conn)
 	for i, statement := range s.engine.begin {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			if errors.Is(err, driver.ErrBadConn) && i == 0 {
@@ -232,6 +252,10 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 		discard(conn)
 	}
 }
+
+// giveBack returns a connection to the pool, which says no more than that it is
+// gone if it is.
+func giveBack(conn *sql.Conn) { _ = conn.Close() }
 
 // discard closes a connection instead of returning it to the pool.
 func discard(conn *sql.Conn) {

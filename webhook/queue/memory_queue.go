@@ -8,10 +8,12 @@ import (
 )
 
 // memoryQueue is one queue of a [Memory], guarded by its lock. Its lists hold
-// *memoryEntry, those that wait in the order of their Seq, the others in the
-// order in which they got into their state.
+// *memoryEntry: all of them and those of each key in the order of their Seq, and
+// so those that wait; the others in the order in which they got into their state.
 type memoryQueue struct {
 	known                  map[string]*memoryEntry
+	all                    *list.List
+	keys                   map[string]*list.List
 	waiting, dead, settled *list.List
 	notes                  map[string]Note
 	dropped                int64
@@ -19,12 +21,14 @@ type memoryQueue struct {
 
 type memoryEntry struct {
 	Entry
-	place *list.Element
+	place, inAll, inKey *list.Element
 }
 
 func newMemoryQueue() *memoryQueue {
 	return &memoryQueue{
 		known:   make(map[string]*memoryEntry),
+		all:     list.New(),
+		keys:    make(map[string]*list.List),
 		waiting: list.New(),
 		dead:    list.New(),
 		settled: list.New(),
@@ -61,12 +65,23 @@ func (q *memoryQueue) add(item Item, seq int64, now time.Time) *memoryEntry {
 	entry := &memoryEntry{Entry: Entry{Item: item, Seq: seq, Added: now, Since: now, Due: now}}
 	entry.place = q.waiting.PushBack(entry)
 	q.known[item.ID] = entry
+	ofKey, ok := q.keys[item.Key]
+	if !ok {
+		ofKey = list.New()
+		q.keys[item.Key] = ofKey
+	}
+	entry.inAll, entry.inKey = q.all.PushBack(entry), ofKey.PushBack(entry)
 	return entry
 }
 
 func (q *memoryQueue) remove(entry *memoryEntry) {
 	q.listOf(entry.State).Remove(entry.place)
 	delete(q.known, entry.ID)
+	q.all.Remove(entry.inAll)
+	ofKey := q.keys[entry.Key]
+	if ofKey.Remove(entry.inKey); ofKey.Len() == 0 {
+		delete(q.keys, entry.Key)
+	}
 }
 
 func (q *memoryQueue) move(entry *memoryEntry, state State, now time.Time) {
@@ -118,24 +133,49 @@ func (q *memoryQueue) due(after int64, limit int, now time.Time) []Entry {
 	return due
 }
 
+// list walks the entries that the filter's ID or key leaves, from the end that is
+// wanted, no further than its bounds and its limit.
 func (q *memoryQueue) list(f Filter) []Entry {
-	var found []*memoryEntry
-	for _, entry := range q.known {
-		if entry.matches(f) {
-			found = append(found, entry)
+	entries := []Entry{}
+	if f.ID != "" {
+		if entry, ok := q.known[f.ID]; ok && entry.matches(f) {
+			entries = append(entries, entry.copy())
 		}
+		return entries
 	}
-	slices.SortFunc(found, func(a, b *memoryEntry) int {
-		if (a.Seq < b.Seq) == f.Newest {
-			return 1
+	some := q.all
+	if f.Key != "" {
+		some = q.keys[f.Key]
+	}
+	if some == nil {
+		return entries
+	}
+	step := (*list.Element).Next
+	e := some.Front()
+	switch {
+	case f.Newest:
+		step, e = (*list.Element).Prev, some.Back()
+	case f.After > 0: // what comes after is near the end, as a rule
+		e = firstAfter(some, f.After)
+	}
+	for ; e != nil && len(entries) < f.Limit; e = step(e) {
+		entry := e.Value.(*memoryEntry)
+		if f.Newest && entry.Seq <= f.After || !f.Newest && f.Before != 0 && entry.Seq >= f.Before {
+			break
 		}
-		return -1
-	})
-	entries := make([]Entry, min(len(found), f.Limit))
-	for i := range entries {
-		entries[i] = found[i].copy()
+		if entry.matches(f) {
+			entries = append(entries, entry.copy())
+		}
 	}
 	return entries
+}
+
+func firstAfter(some *list.List, seq int64) *list.Element {
+	var first *list.Element
+	for e := some.Back(); e != nil && e.Value.(*memoryEntry).Seq > seq; e = e.Prev() {
+		first = e
+	}
+	return first
 }
 
 func (e *memoryEntry) matches(f Filter) bool {

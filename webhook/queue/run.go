@@ -40,6 +40,12 @@ type Config struct {
 	// Defaults to 1 s.
 	Poll time.Duration
 
+	// Owner is who has the lease while this loop works, 1 to [MaxName] bytes: what
+	// the handler returns as held (see [Outcome.Hold]) is held by it, so that a
+	// handler can go on working on an entry after it has returned. Different for
+	// each Run. Defaults to a random text.
+	Owner string
+
 	// Wake makes an idle loop look at once. Its sender does not wait: give it
 	// room for one. Defaults to nil, which never wakes.
 	Wake <-chan struct{}
@@ -91,6 +97,7 @@ func (c Config) withDefaults() Config {
 	c.Lease = cmp.Or(c.Lease, 10*time.Second)
 	c.Deadline = cmp.Or(c.Deadline, time.Minute)
 	c.Poll = cmp.Or(c.Poll, time.Second)
+	c.Owner = cmp.Or(c.Owner, rand.Text())
 	if c.Settled == nil {
 		c.Settled = func([]Outcome) {}
 	}
@@ -111,7 +118,7 @@ func (c Config) validate() error {
 	case c.Poll < 0:
 		return fmt.Errorf("%w: Config.Poll must not be negative", ErrInvalid)
 	}
-	return nil
+	return ValidateName("owner", c.Owner)
 }
 
 // call is how long a call of the store may take.
@@ -146,7 +153,7 @@ func Run(ctx context.Context, s Store, queue string, config Config, handler Hand
 	if err := errors.Join(ValidateName("queue", queue), config.validate()); err != nil {
 		return err
 	}
-	l := &loop{store: s, queue: queue, config: config, handler: handler, owner: rand.Text()}
+	l := &loop{store: s, queue: queue, config: config, handler: handler, owner: config.Owner}
 	for ctx.Err() == nil {
 		pause, err := l.step(ctx)
 		if errors.Is(err, ErrClosed) {

@@ -238,7 +238,7 @@ func (r *Relay) didNotAct(kills []asked, reason Reason) {
 	for _, one := range kills {
 		report := reportOf(&one.kill, fmt.Errorf("%w: %s", ErrDidNotAct, reason), 0)
 		report.Reason = reason
-		r.reportOnce(string(reason)+"\x00"+one.kill.Identity+"\x00"+one.toggler+"\x00"+one.kill.key(), report)
+		r.reportOnce(fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%t", reason, one.kill.Identity, one.toggler, one.kill.key(), one.kill.On), report)
 	}
 }
 

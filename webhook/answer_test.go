@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -57,14 +58,14 @@ func respond(status int, header map[string]string, body io.Reader) *http.Respons
 	return r
 }
 
-func TestJudge(t *testing.T) {
+func TestInterpret(t *testing.T) {
 	for _, tc := range readAnswers(t) {
 		t.Run(tc.Name, func(t *testing.T) {
 			want, known := kinds[tc.Kind]
 			if !known {
 				t.Fatalf("unknown kind %q", tc.Kind)
 			}
-			err := judge(t.Context(), respond(tc.Status, tc.Header, strings.NewReader(tc.Body)), 10)
+			err := interpret(t.Context(), respond(tc.Status, tc.Header, strings.NewReader(tc.Body)), 10)
 			if want == nil {
 				if err != nil {
 					t.Fatalf("got %v, want success", err)
@@ -109,10 +110,10 @@ func orEmpty[K comparable, V any, M ~map[K]V](m M) M {
 	return m
 }
 
-func TestJudgeBoundsWhatItReads(t *testing.T) {
+func TestInterpretBoundsWhatItReads(t *testing.T) {
 	for _, status := range []int{200, 500, 404} {
 		body := &countingReader{}
-		err := judge(t.Context(), respond(status, nil, body), 10)
+		err := interpret(t.Context(), respond(status, nil, body), 10)
 		if err == nil {
 			t.Fatalf("an endless answer under %d is taken for success", status)
 		}
@@ -124,7 +125,7 @@ func TestJudgeBoundsWhatItReads(t *testing.T) {
 		}
 	}
 	// White space up to the limit is empty; an endless stream of it is not.
-	if err := judge(t.Context(), respond(200, nil, strings.NewReader(strings.Repeat(" ", maxAnswer+1))), 10); !errors.Is(err, ErrUnexpectedAnswer) {
+	if err := interpret(t.Context(), respond(200, nil, strings.NewReader(strings.Repeat(" ", maxAnswer+1))), 10); !errors.Is(err, ErrUnexpectedAnswer) {
 		t.Errorf("a megabyte of spaces: %v", err)
 	}
 }
@@ -166,13 +167,37 @@ func TestRetryAfterWithoutDate(t *testing.T) {
 	}
 }
 
-func TestRejectionErrorNamesAFewChanges(t *testing.T) {
-	e := &RejectionError{Changes: map[int]Fields{}, Request: Fields{"meta.version": {"This field is required."}}}
-	for i := range 1000 {
-		e.Changes[i] = Fields{"flag": {"Too long."}, "action": {"Bad."}}
+// FuzzInterpret reads any answer: it never panics, takes nothing but an empty 2xx
+// for success, and makes short, printable errors of the rest.
+func FuzzInterpret(f *testing.F) {
+	for _, tc := range readAnswers(f) {
+		f.Add(tc.Status, tc.Body, tc.Header["Retry-After"], tc.Header["X-Sentry-Rate-Limit-Reset"])
 	}
-	want := ErrRejected.Error() + ": meta.version: This field is required.: change 0: action: Bad.; flag: Too long.; change 1"
-	if got := e.Error(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "; and 995 more") {
-		t.Errorf("got %s", got)
-	}
+	f.Fuzz(func(t *testing.T, status int, body, after, reset string) {
+		err := interpret(t.Context(), respond(status, map[string]string{"Retry-After": after, "X-Sentry-Rate-Limit-Reset": reset}, strings.NewReader(body)), 3)
+		if success := (status == 200 || status == 201) && strings.Trim(body, " \t\r\n\v\f\u0085\u00a0") == ""; success && err != nil {
+			t.Fatalf("success is taken for %v", err)
+		}
+		if err == nil {
+			if status != 200 && status != 201 || strings.TrimSpace(body) != "" {
+				t.Fatalf("%d with %q is taken for success", status, body)
+			}
+			return
+		}
+		text := err.Error()
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\n\x1b") {
+			t.Fatalf("the error is not printable: %q", text)
+		}
+		answer, ok := errors.AsType[*AnswerError](err)
+		if ok && (answer.RetryAfter < 0 || answer.RetryAfter > maxRetryAfter || utf8.RuneCountInString(answer.Detail) > 200) {
+			t.Fatalf("out of bounds: %+v", answer)
+		}
+		rejection, rejected := errors.AsType[*RejectionError](err)
+		if ok == rejected {
+			t.Fatalf("%T is neither an answer nor a rejection", err)
+		}
+		if rejected && (len(text) > 20_000 || len(rejection.Changes) > 3) {
+			t.Fatalf("the rejection is out of bounds: %.300s", text)
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +20,14 @@ const userAgent = "sentryflags-go/0.1.0"
 // what the answer means. It does not retry: the emitter does. It is safe for
 // concurrent use.
 type Client struct {
-	endpoint  *url.URL
-	secrets   []signing.Secret
-	current   atomic.Int32 // the index of the secret that worked last
-	maxFlag   int
-	timeout   time.Duration
-	transport http.RoundTripper
-	onWarning func(Warning)
+	endpoint   *url.URL
+	secrets    []signing.Secret
+	current    atomic.Int32 // the index of the secret that worked last
+	maxFlag    int
+	shownNames bool
+	timeout    time.Duration
+	transport  http.RoundTripper
+	onWarning  func(Warning)
 }
 
 // NewClient checks the configuration and makes a client; it sends nothing. Its
@@ -42,12 +42,13 @@ func NewClient(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		endpoint:  endpoint,
-		secrets:   append([]signing.Secret(nil), config.Secrets...),
-		maxFlag:   config.MaxFlag,
-		timeout:   config.timeout(),
-		transport: config.HTTPClient.Transport,
-		onWarning: config.OnWarning,
+		endpoint:   endpoint,
+		secrets:    append([]signing.Secret(nil), config.Secrets...),
+		maxFlag:    config.MaxFlag,
+		shownNames: config.ShownNames,
+		timeout:    config.timeout(),
+		transport:  config.HTTPClient.Transport,
+		onWarning:  config.OnWarning,
 	}
 	return c, nil
 }
@@ -63,9 +64,9 @@ func NewClient(config Config) (*Client, error) {
 //     of some;
 //   - an [*AnswerError] is any other answer, or none; the sentinel that it wraps
 //     says what to do;
-//   - a context that had ended before the request is returned as its own error
-//     and its cause, wrapped; one that ends during it makes the outcome
-//     [ErrAmbiguous].
+//   - a context that has ended before the request is sent is returned as its own
+//     error and its cause, wrapped: nothing was stored. One that ends later makes
+//     the outcome [ErrAmbiguous].
 //
 // Sentry recognises no repeat: a change that is sent again after an ambiguous
 // answer may appear twice in its log.
@@ -106,48 +107,6 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "webhook.Client(%s)", c.endpoint)
 }
 
-func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
-	taken := make(map[int64]int, len(changes))
-	for i, change := range changes {
-		if change.ChangeID == 0 {
-			continue
-		}
-		if first, repeated := taken[change.ChangeID]; repeated {
-			return nil, &ChangeError{
-				Index: i, Field: "ChangeID",
-				Reason: fmt.Sprintf("is that of change %d as well; Sentry would silently drop the second in a request", first),
-			}
-		}
-		taken[change.ChangeID] = i
-	}
-	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
-	for i, change := range changes {
-		var err error
-		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
-		if invalid, ok := errors.AsType[*ChangeError](err); ok {
-			invalid.Index = i
-		}
-		if err != nil {
-			return nil, err
-		}
-		taken[sent[i].ChangeID] = i
-	}
-	c.warn(sent, now)
-	return encoded, nil
-}
-
-// encodeUnique encodes a change; an identifier that is made up for it is none
-// of those taken.
-func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
-	if change.ChangeID == 0 {
-		change.ChangeID = newChangeID()
-		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
-			change.ChangeID = newChangeID()
-		}
-	}
-	return c.encode(change, now)
-}
-
 // usable refuses a client that [NewClient] has not made.
 func (c *Client) usable() error {
 	if c == nil || c.endpoint == nil {
@@ -167,7 +126,7 @@ func (c *Client) post(ctx context.Context, body []byte, n int) error {
 	var refused error
 	for try := range c.secrets {
 		if ctx.Err() != nil {
-			return fmt.Errorf("webhook: nothing was stored: %w", contextError(ctx))
+			return nothingStored(ctx)
 		}
 		i := (first + try) % len(c.secrets)
 		err := c.postSigned(ctx, c.secrets[i], body, n)
@@ -189,8 +148,10 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 	if err != nil {
 		return err
 	}
+	callers := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	out := &outgoing{body: body}
 	// Made by hand: http.NewRequest would parse the URL each time.
 	request := (&http.Request{
 		Method: http.MethodPost,
@@ -201,25 +162,18 @@ func (c *Client) postSigned(ctx context.Context, secret signing.Secret, body []b
 			"User-Agent":      {userAgent},
 			signing.Header:    {signature},
 		},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+		Body:          out.reader(),
+		GetBody:       func() (io.ReadCloser, error) { return out.reader(), nil },
 		ContentLength: int64(len(body)),
 	}).WithContext(ctx)
 	response, err := c.roundTrip(request)
 	if err != nil {
-		return noAnswer(ctx, 0, err)
+		sent := !out.revoke()
+		if !sent && callers.Err() != nil {
+			return nothingStored(callers)
+		}
+		return noAnswer(ctx, 0, sent, err)
 	}
 	defer response.Body.Close()
-	return judge(ctx, response, n)
-}
-
-// roundTrip makes a request without http.Client, which turns a redirected POST
-// into a GET without a body, and an answer with a Location that is no URL into
-// an error that quotes it.
-func (c *Client) roundTrip(request *http.Request) (*http.Response, error) {
-	transport := c.transport
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
-	return transport.RoundTrip(request)
+	return interpret(ctx, response, n)
 }

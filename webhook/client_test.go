@@ -12,10 +12,90 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
+
+func TestZeroClient(t *testing.T) {
+	for _, client := range []*Client{nil, {}} {
+		if err := client.Check(t.Context()); !errors.Is(err, ErrInvalidConfig) {
+			t.Errorf("Check: %v", err)
+		}
+		if err := client.Send(t.Context(), valid); !errors.Is(err, ErrInvalidConfig) {
+			t.Errorf("Send: %v", err)
+		}
+		for _, err := range client.Logs(t.Context(), "token", LogsQuery{}) {
+			if !errors.Is(err, ErrInvalidConfig) {
+				t.Errorf("Logs: %v", err)
+			}
+		}
+		if _, err := NewEmitter(client, &queue.Memory{}, EmitterConfig{}); !errors.Is(err, ErrInvalidConfig) {
+			t.Errorf("NewEmitter: %v", err)
+		}
+		_ = fmt.Sprint(client)
+	}
+}
+
+// TestContextBetweenSecrets: a 401 has stored nothing, and the next try is not
+// made any more.
+func TestContextBetweenSecrets(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := newSink(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	client := s.client(t, func(c *Config) {
+		c.Secrets = append(c.Secrets, signing.NewSecret("the-next-one"))
+		c.HTTPClient = &http.Client{Transport: afterwards{s.Client().Transport, cancel}}
+	})
+	if err := client.Send(ctx, valid); !errors.Is(err, context.Canceled) || errors.Is(err, ErrAmbiguous) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(s.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+type afterwards struct {
+	next http.RoundTripper
+	call func()
+}
+
+func (a afterwards) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := a.next.RoundTrip(r)
+	if err == nil { // read before the context ends
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		response.Body = io.NopCloser(strings.NewReader(string(body)))
+	}
+	a.call()
+	return response, err
+}
+
+// TestSecretIsKeptAfterARejection: Sentry accepted the signature.
+func TestSecretIsKeptAfterARejection(t *testing.T) {
+	var tried []string
+	s := newSink(t, nil)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys, _ := signing.NewKeys(signing.NewSecret("second"))
+		_, err := signing.VerifyRequest(r, signing.Header, keys, 0)
+		tried = append(tried, fmt.Sprint(err == nil))
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, `{"data":{"0":{"flag":["x"]}}}`)
+	})
+	client := s.client(t, func(c *Config) {
+		c.Secrets = []signing.Secret{signing.NewSecret("first"), signing.NewSecret("second")}
+	})
+	for range 2 {
+		if err := client.Send(t.Context(), valid); !errors.Is(err, ErrRejected) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if got := strings.Join(tried, " "); got != "false true true" {
+		t.Errorf("accepted: %s", got)
+	}
+}
 
 // sink is a server that keeps what it received and answers as it is told.
 type sink struct {
@@ -168,86 +248,6 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-func TestNoAnswer(t *testing.T) {
-	hang := make(chan struct{})
-	defer close(hang)
-	for name, answer := range map[string]http.HandlerFunc{
-		"never answers": func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-hang:
-			case <-r.Context().Done():
-			}
-		},
-		"an answer that never ends": func(w http.ResponseWriter, r *http.Request) {
-			for r.Context().Err() == nil {
-				_, _ = io.WriteString(w, " ")
-				w.(http.Flusher).Flush()
-				select {
-				case <-time.After(time.Millisecond):
-				case <-r.Context().Done():
-				}
-			}
-		},
-		"breaks the connection": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"breaks off in the answer": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "100")
-			_, _ = io.WriteString(w, `{"data":[{}`)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSink(t, answer)
-			err := s.client(t, func(c *Config) { c.Timeout = 100 * time.Millisecond }).Send(t.Context(), valid)
-			if !errors.Is(err, ErrAmbiguous) {
-				t.Fatalf("got %v", err)
-			}
-			if strings.Contains(err.Error(), "organizations") {
-				t.Errorf("the error prints the URL: %v", err)
-			}
-			timesOut := strings.Contains(name, "never")
-			if timesOut != errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the cause is not kept: %v", err)
-			}
-		})
-	}
-	t.Run("refuses the connection", func(t *testing.T) {
-		s := newSink(t, nil)
-		client := s.client(t, nil)
-		s.Close()
-		if err := client.Send(t.Context(), valid); !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrAmbiguous) {
-			t.Fatalf("got %v", err)
-		}
-	})
-}
-
-func TestContexts(t *testing.T) {
-	s := newSink(t, nil)
-	client := s.client(t, nil)
-	var none context.Context
-	if err := client.Send(none, valid); err == nil {
-		t.Error("a nil context is no error for Send")
-	}
-	if err := client.Check(none); err == nil {
-		t.Error("a nil context is no error for Check")
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := client.Send(cancelled, valid); !errors.Is(err, context.Canceled) || errors.Is(err, ErrAmbiguous) {
-		t.Errorf("an ended context gives %v", err)
-	}
-	if n := len(s.requests()); n != 0 {
-		t.Errorf("%d requests were made all the same", n)
-	}
-	during, cancel := context.WithCancel(t.Context())
-	s.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice the client hanging up
-		cancel()
-		<-r.Context().Done()
-	})
-	if err := client.Send(during, valid); !errors.Is(err, context.Canceled) || !errors.Is(err, ErrAmbiguous) {
-		t.Errorf("a context that ends meanwhile gives %v", err)
-	}
-}
-
 // TestNothingSecretIsPrinted scans whatever a program could print for the
 // secret, the signature and the author, with a server that echoes all it gets.
 func TestNothingSecretIsPrinted(t *testing.T) {
@@ -282,7 +282,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		s.Close()
 	}
 	show(Config{Secrets: []signing.Secret{signing.NewSecret(treasure)}})
-	show(noAnswer(t.Context(), 0, errors.New(`invalid proxy address "http://me:`+treasure+`@proxy"`)))
+	show(noAnswer(t.Context(), 0, true, errors.New(`invalid proxy address "http://me:`+treasure+`@proxy"`)))
 	hidden = append(hidden, treasure, fmt.Sprintf("%x", treasure), "jane.doe", fmt.Sprintf("%x", "jane.doe"))
 	for _, h := range hidden {
 		if i := bytes.Index(out.Bytes(), []byte(h)); i >= 0 {

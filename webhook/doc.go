@@ -8,11 +8,11 @@
 //   - [Client.Send] posts changes at once, in one signed request, and returns
 //     what Sentry's answer means. [Client.Check] proves the configuration
 //     without writing anything.
-//   - [Emitter.Emit] keeps changes in a [Store] first and delivers them in the
-//     background, through outages, restarts and rotated secrets. With a durable
-//     store (package sqlstore) a change that was accepted is delivered, or lies
-//     in the dead letters with Sentry's reason. This is the one for an audit
-//     trail.
+//   - [Emitter.Emit] keeps changes in a queue first (package queue) and delivers
+//     them in the background, through outages, restarts and rotated secrets. With
+//     a durable store (package sqlstore) a change that was accepted is delivered,
+//     or lies in the dead letters with Sentry's reason. This is the one for an
+//     audit trail.
 //
 // # What Sentry's answers mean
 //
@@ -27,12 +27,31 @@
 // a change is sent again and may appear twice in its log: delivery is at least
 // once.
 //
+// # One queue, many processes
+//
+// Any number of processes may emit into one queue of one store; one at a time
+// delivers, and another goes on within [EmitterConfig.Lease] if it dies or
+// freezes. After a failure all of them wait. A queue belongs to one Sentry and
+// one organisation, which its default name says ([EmitterConfig.Queue]).
+//
+// Every pause is logged, is an [Event], and is a number in [EmitterStats], within
+// seconds, whether Sentry fails or the store. [Emitter.Items] with sqlstore's
+// EnqueueTx commits a change together with the flag's own row.
+//
 // # Names
 //
 // A change is of use only if its flag is named as it is evaluated, and Sentry
 // deletes evaluated names with other characters than a-z, A-Z, 0-9, '_', '.',
-// ':' and '-'. A change of such a flag is stored and never matched;
-// [Config.OnWarning] tells of it and [Correlates] answers it.
+// ':' and '-'. A change of such a flag is stored and never matched:
+// [Config.OnWarning] tells of it. Package flagtrack shows such a flag under
+// another name, "my flag" as "my_flag-a84e63b3", and with [Config.ShownNames] its
+// changes are sent under that one.
+//
+// # What is never shown
+//
+// Errors, logs and dead letters name the flag and Sentry's reason. They hold no
+// secret, no signature and no author, and repeat nothing of an answer but the
+// sentences that Sentry is known to give, for an answer may echo the request.
 //
 // # What it is not for
 //
@@ -42,5 +61,5 @@
 // themselves.
 //
 // Package webhooktest has a stand-in for Sentry to test against, package
-// storetest a suite for a store of your own.
+// queuetest a suite for a store of your own.
 package webhook

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -65,7 +64,8 @@ func TestEmitterCloseHonoursItsContext(t *testing.T) {
 	})
 }
 
-// TestEmitterCloseEndsItsGoroutines counts them, whatever state it is closed in.
+// TestEmitterCloseEndsItsGoroutines, whatever state it is closed in: a bubble
+// with a goroutine left in it fails.
 func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 	for name, fault := range map[string]webhooktest.Fault{
 		"idle": {}, "outage": webhooktest.Status(503), "no answer": webhooktest.Hold(nil),
@@ -75,7 +75,6 @@ func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 				server, client := newPair(t, webhooktest.Config{InMemory: true}, nil)
 				store := newMemory(t, queue.MemoryConfig{})
 				server.FailAlways(fault)
-				before := runtime.NumGoroutine()
 				emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{OnEvent: func(webhook.Event) {}})
 				if err != nil {
 					t.Fatal(err)
@@ -90,10 +89,6 @@ func TestEmitterCloseEndsItsGoroutines(t *testing.T) {
 				defer cancel()
 				emitter.Close(ctx)
 				server.Close()
-				synctest.Wait()
-				if after := runtime.NumGoroutine(); after > before-1 { // the server's own has ended as well
-					t.Errorf("%d goroutines before, %d after", before, after)
-				}
 			})
 		})
 	}

@@ -1,15 +1,63 @@
 package webhook
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
+
+func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
+	taken := make(map[int64]int, len(changes))
+	for i, change := range changes {
+		if change.ChangeID == 0 {
+			continue
+		}
+		if first, repeated := taken[change.ChangeID]; repeated {
+			return nil, &ChangeError{
+				Index: i, Field: "ChangeID",
+				Reason: fmt.Sprintf("is that of change %d as well; Sentry would silently drop the second in a request", first),
+			}
+		}
+		taken[change.ChangeID] = i
+	}
+	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
+	for i, change := range changes {
+		var err error
+		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
+		if invalid, ok := errors.AsType[*ChangeError](err); ok {
+			invalid.Index = i
+		}
+		if err != nil {
+			return nil, err
+		}
+		taken[sent[i].ChangeID] = i
+	}
+	c.warn(sent, now)
+	return encoded, nil
+}
+
+// encodeUnique encodes a change; an identifier that is made up for it is none
+// of those taken.
+func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
+	if change.ChangeID == 0 {
+		change.ChangeID = newChangeID()
+		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
+			change.ChangeID = newChangeID()
+		}
+	}
+	return c.encode(change, now)
+}
 
 // timeFormat is ISO 8601 to the microsecond, which is as fine as Sentry stores.
 const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
@@ -30,7 +78,7 @@ type wireAuthor struct {
 // encode completes a change, checks it and returns it as the JSON object that
 // goes into a request. A refusal is a *ChangeError without its Index.
 func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
-	change = complete(change, now)
+	change = c.complete(change, now)
 	if err := c.validate(change); err != nil {
 		return nil, Change{}, err
 	}
@@ -50,86 +98,6 @@ func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
 // newChangeID makes up an identifier: positive, and unlikely to be made twice.
 func newChangeID() int64 { return 1 + rand.Int64N(math.MaxInt64) }
 
-// complete fills in what the caller left to us and brings the rest into the
-// form in which it is sent.
-func complete(change Change, now time.Time) Change {
-	if change.ChangeID == 0 {
-		change.ChangeID = newChangeID()
-	}
-	if change.CreatedAt.IsZero() {
-		change.CreatedAt = now
-	}
-	change.CreatedAt = change.CreatedAt.UTC().Truncate(time.Microsecond)
-	change.CreatedBy.ID = trim(change.CreatedBy.ID)
-	change.Flag = trim(change.Flag)
-	return change
-}
-
-// validate holds a completed change against Sentry's rules.
-func (c *Client) validate(change Change) error {
-	refuse := func(field, reason string, args ...any) error {
-		return &ChangeError{Field: field, Reason: fmt.Sprintf(reason, args...)}
-	}
-	if !change.Action.valid() {
-		return refuse("Action", "has to be %q, %q or %q", ActionCreated, ActionUpdated, ActionDeleted)
-	}
-	if change.ChangeID < 0 {
-		return refuse("ChangeID", "must not be negative; leave it zero to have one made up")
-	}
-	// The years that Sentry's language can express.
-	if year := change.CreatedAt.Year(); year < 1 || year > 9999 {
-		return refuse("CreatedAt", "has to lie in the years 1 to 9999")
-	}
-	if !change.CreatedBy.Type.valid() {
-		return refuse("CreatedBy.Type", "has to be %q, %q or %q", AuthorEmail, AuthorID, AuthorName)
-	}
-	if reason := textFault(change.CreatedBy.ID, MaxAuthorID); reason != "" {
-		return refuse("CreatedBy.ID", "%s", reason)
-	}
-	if reason := textFault(change.Flag, c.maxFlag); reason != "" {
-		return refuse("Flag", "%s", reason)
-	}
-	return nil
-}
-
-// textFault says what is wrong with a trimmed text of 1 to limit code points.
-func textFault(s string, limit int) string {
-	switch {
-	case s == "":
-		return "must not be empty or white space only"
-	case !utf8.ValidString(s):
-		return "has to be valid UTF-8"
-	case strings.ContainsRune(s, 0):
-		return "must not contain U+0000"
-	}
-	if n := utf8.RuneCountInString(s); n > limit {
-		return fmt.Sprintf("has %d code points; Sentry takes at most %d", n, limit)
-	}
-	return ""
-}
-
-// futureTolerance is how far ahead of our clock a change may be dated before it
-// is worth a warning: clocks differ.
-const futureTolerance = time.Minute
-
-// warn is called with changes that are all valid, before they are sent.
-func (c *Client) warn(changes []Change, now time.Time) {
-	if c.onWarning == nil {
-		return
-	}
-	for _, change := range changes {
-		if !Correlates(change.Flag) {
-			c.onWarning(Warning{
-				change.Flag, "Flag",
-				"never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'",
-			})
-		}
-		if change.CreatedAt.After(now.Add(futureTolerance)) {
-			c.onWarning(Warning{change.Flag, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
-		}
-	}
-}
-
 // joinBody appends to dst the request body that carries the encoded changes.
 func joinBody(dst []byte, encoded ...[]byte) []byte {
 	size := len(encoded) + 40 // commas and what is around them
@@ -144,4 +112,88 @@ func joinBody(dst []byte, encoded ...[]byte) []byte {
 		dst = append(dst, e...)
 	}
 	return append(dst, `],"meta":{"version":1}}`...)
+}
+
+// items checks changes and turns them into items for a store. The body of one is
+// the change as it goes into a request.
+func (c *Client) items(changes []Change, now time.Time) ([]queue.Item, error) {
+	items, sent := make([]queue.Item, len(changes)), make([]Change, len(changes))
+	for i, change := range changes {
+		encoded, complete, err := c.encode(change, now)
+		if err == nil {
+			items[i] = queue.Item{ID: itemID(complete, encoded), Key: itemKey(complete.Flag), Body: encoded}
+			if items[i].Validate() != nil {
+				err = &ChangeError{Field: "ItemID", Reason: fmt.Sprintf("has to be at most %d bytes of valid UTF-8 without U+0000", queue.MaxID)}
+			}
+		}
+		if invalid, ok := errors.AsType[*ChangeError](err); ok {
+			invalid.Index = i
+		}
+		if err != nil {
+			return nil, err
+		}
+		sent[i] = complete
+	}
+	c.warn(sent, now)
+	return items, nil
+}
+
+// itemID makes one item of the same change from several replicas, and two of
+// different changes that share a ChangeID.
+func itemID(change Change, encoded []byte) string {
+	if change.ItemID != "" {
+		return change.ItemID
+	}
+	sum := sha256.Sum256(encoded)
+	return strconv.FormatInt(change.ChangeID, 10) + "-" + hex.EncodeToString(sum[:16])
+}
+
+// itemKey orders changes by flag. Only with a [Config.MaxFlag] beyond Sentry's
+// own a name can be too long for a key.
+func itemKey(flag string) string {
+	if len(flag) <= queue.MaxKey {
+		return flag
+	}
+	sum := sha256.Sum256([]byte(flag))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// changeIDMark is what stands before the ChangeID in an item's body. It cannot
+// stand there before that: only the action goes before it.
+var changeIDMark = []byte(`,"change_id":`)
+
+// changeIDOf returns the ChangeID in an item's body, as it stands there. A body
+// that is not one of ours has none.
+func changeIDOf(body []byte) []byte {
+	_, rest, found := bytes.Cut(body[:min(len(body), 80)], changeIDMark)
+	if !found {
+		return nil
+	}
+	end := 0
+	for end < len(rest) && (rest[end] == '-' || '0' <= rest[end] && rest[end] <= '9') {
+		end++
+	}
+	return rest[:end]
+}
+
+// DecodeItem returns the change that an [Emitter] keeps in an item: for people
+// who look at what waits or is dead. Its error means that the item is not an
+// emitter's.
+func DecodeItem(item queue.Item) (Change, error) {
+	var wire wireChange
+	if err := json.Unmarshal(item.Body, &wire); err != nil {
+		return Change{}, errors.New("webhook: the item holds no change")
+	}
+	createdAt, err := time.Parse(time.RFC3339Nano, wire.CreatedAt)
+	if err != nil || !wire.Action.valid() {
+		return Change{}, errors.New("webhook: the item holds no change")
+	}
+	change := Change{
+		Action: wire.Action, ChangeID: wire.ChangeID, CreatedAt: createdAt.UTC(),
+		CreatedBy: Author{ID: wire.CreatedBy.ID, Type: wire.CreatedBy.Type}, Flag: wire.Flag,
+	}
+	if !strings.HasPrefix(item.ID, strconv.FormatInt(wire.ChangeID, 10)+"-") {
+		change.ItemID = item.ID
+	}
+	return change, nil
 }

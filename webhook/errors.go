@@ -3,7 +3,6 @@ package webhook
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,9 +42,10 @@ var (
 	// stored. Correct the URL and try again.
 	ErrNotFound = errors.New("webhook: not found; check the URL's organisation and that the server has change tracking")
 
-	// ErrMisdirected means status 405 or 415: what answered does not take
-	// signed JSON, so it is not Sentry's endpoint. Correct the URL, or the proxy
-	// that changes the request, and try again.
+	// ErrMisdirected means status 405 or 415, or plain HTTP sent to a port that
+	// speaks TLS: what answered does not take signed JSON, so it is not Sentry's
+	// endpoint. Correct the URL, or the proxy that changes the request, and try
+	// again.
 	ErrMisdirected = errors.New("webhook: the URL does not take signed JSON; check that it is Sentry's endpoint and that no proxy changes the request")
 
 	// ErrRedirected means a status of 3xx. It was not followed: a redirected
@@ -61,15 +61,20 @@ var (
 	// [AnswerError.RetryAfter].
 	ErrRateLimited = errors.New("webhook: rate limited; wait before the next try")
 
-	// ErrUnreachable means that there was no connection to Sentry: the name does
-	// not resolve, nothing listens, the certificate is not to be trusted, or a
-	// proxy refused. Nothing was sent. Try again, and check URL and network.
+	// ErrUnreachable means that nothing was sent, for want of a connection: the
+	// name does not resolve, nothing listens, what listens does not speak TLS,
+	// either side refused the TLS handshake, or a proxy refused to connect. (A
+	// server that refuses the client's certificate under TLS 1.3 says so when
+	// the request is under way, and does not read it.) The error says which.
+	// Try again, and correct the URL, the certificates or the network.
 	ErrUnreachable = errors.New("webhook: no connection to Sentry, nothing was sent; check the URL and the network, and try again")
 
 	// ErrAmbiguous means that nobody knows whether the changes were stored:
-	// status 408 or 5xx, a time-out, a broken connection. Try again; in the
-	// worst case Sentry's log shows a change twice.
-	ErrAmbiguous = errors.New("webhook: no clear answer, the changes may or may not have been stored; try again")
+	// status 408 or 5xx, a time-out, a connection that broke when the request
+	// was under way. Try again; in the worst case Sentry's log shows a change
+	// twice. A Transport that reads the body before it connects, to log it, makes
+	// this of an ErrUnreachable.
+	ErrAmbiguous = errors.New("webhook: no clear answer, what was sent may or may not have been stored; try again")
 
 	errNilContext = errors.New("webhook: the context is nil; pass context.Background() if there is none")
 )
@@ -94,7 +99,12 @@ func (e *ChangeError) Error() string {
 func (e *ChangeError) Unwrap() error { return ErrInvalidChange }
 
 // AnswerError is an answer that is neither success nor a rejection, or the lack
-// of one.
+// of one. It wraps one of the sentinels, and what kept an answer away.
+//
+// It quotes nothing that the other side sent but sentences that Sentry is known
+// to give and the numbers in them, for an answer may echo the request: its
+// author, its signature. To see an answer itself, look at it in the Transport of
+// [Config.HTTPClient].
 type AnswerError struct {
 	// Status is the HTTP status, 0 when no answer came.
 	Status int
@@ -102,8 +112,8 @@ type AnswerError struct {
 	// most an hour; 0 when it does not say. It comes from
 	// X-Sentry-Rate-Limit-Reset or Retry-After.
 	RetryAfter time.Duration
-	// Detail is what the answer says, in Sentry's words or in ours; at most 200
-	// characters, empty when there is nothing to say.
+	// Detail is what the answer says, if Sentry is known to say it, and else
+	// what kind of answer it is; empty when there is nothing to say.
 	Detail string
 
 	kind  error // one of the sentinels
@@ -113,7 +123,11 @@ type AnswerError struct {
 // Error says what happened and what to do.
 func (e *AnswerError) Error() string {
 	var b strings.Builder
-	b.WriteString(e.kind.Error())
+	if e.kind == nil { // made by hand
+		b.WriteString("webhook: an answer")
+	} else {
+		b.WriteString(e.kind.Error())
+	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (status %d)", e.Status)
 	}
@@ -131,65 +145,5 @@ func (e *AnswerError) Error() string {
 
 // Unwrap returns the sentinel and, when no answer came, what kept it away.
 func (e *AnswerError) Unwrap() []error {
-	if e.cause == nil {
-		return []error{e.kind}
-	}
-	return []error{e.kind, e.cause}
+	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
 }
-
-// Fields are Sentry's objections by the wire name of the field, as "flag" or
-// "created_by.id". What is said of an object as a whole stands under
-// "non_field_errors".
-type Fields map[string][]string
-
-// String returns the objections on one line, ordered by field.
-func (f Fields) String() string {
-	parts := make([]string, 0, len(f))
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		parts = append(parts, name+": "+strings.Join(f[name], " "))
-	}
-	return strings.Join(parts, "; ")
-}
-
-// RejectionError is Sentry's refusal of a request under status 200: one change
-// that breaks a rule makes it store none. It wraps [ErrRejected].
-type RejectionError struct {
-	// Changes holds what Sentry says of each refused change, by its position
-	// in the request, which is always that of a change that was sent. The other
-	// changes were in order.
-	Changes map[int]Fields
-	// Request holds what Sentry says of the request as a whole, as "data" or
-	// "meta.version".
-	Request Fields
-}
-
-const (
-	// shownChanges is how many refused changes an error text names.
-	shownChanges = 5
-	// shownText bounds, in code points, what it shows of each.
-	shownText = 300
-)
-
-// Error names the refused changes, the first five of them in full.
-func (e *RejectionError) Error() string {
-	var b strings.Builder
-	b.WriteString(ErrRejected.Error())
-	if len(e.Request) > 0 {
-		b.WriteString(": " + clean(e.Request.String(), shownText))
-	}
-	for n, i := range slices.Sorted(maps.Keys(e.Changes)) {
-		if n == shownChanges {
-			fmt.Fprintf(&b, "; and %d more", len(e.Changes)-n)
-			break
-		}
-		separator := ";"
-		if n == 0 {
-			separator = ":"
-		}
-		fmt.Fprintf(&b, "%s change %d: %s", separator, i, clean(e.Changes[i].String(), shownText))
-	}
-	return b.String()
-}
-
-// Unwrap returns [ErrRejected].
-func (e *RejectionError) Unwrap() error { return ErrRejected }

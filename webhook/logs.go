@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,7 +24,9 @@ const (
 // LogsQuery narrows what [Client.Logs] reads. Its zero value is everything of
 // the last 90 days that came through the generic provider.
 type LogsQuery struct {
-	// Flags are the flags to read about. Defaults to all.
+	// Flags are the flags to read about, as they were sent: with
+	// [Config.ShownNames] they are translated as those of changes are. Defaults
+	// to all.
 	Flags []string
 
 	// Start and End bound Change.CreatedAt: from Start, inclusive, to End,
@@ -107,6 +110,12 @@ func (c *Client) logs(ctx context.Context, token string, query LogsQuery, yield 
 	if !validToken(token) {
 		return errors.New("webhook: the token is empty or no token; create one in Sentry under User Auth Tokens")
 	}
+	if c.shownNames {
+		query.Flags = slices.Clone(query.Flags)
+		for i, flag := range query.Flags {
+			query.Flags[i] = ShownName(trim(flag))
+		}
+	}
 	values, err := query.values()
 	if err != nil {
 		return err
@@ -150,7 +159,8 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 	request.Header.Set("User-Agent", userAgent)
 	response, err := c.roundTrip(request)
 	if err != nil {
-		return nil, "", noAnswer(ctx, 0, err)
+		_, connecting := reason(err)
+		return nil, "", noAnswer(ctx, 0, !connecting, err)
 	}
 	defer response.Body.Close()
 	return readLogs(ctx, response)
@@ -159,11 +169,11 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 // readLogs reads one page and the cursor of the next, empty if there is none.
 func readLogs(ctx context.Context, response *http.Response) ([]LogEntry, string, error) {
 	if response.StatusCode/100 != 2 {
-		return nil, "", judge(ctx, response, 0)
+		return nil, "", interpret(ctx, response, 0)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxLogsAnswer+1))
 	if err != nil {
-		return nil, "", noAnswer(ctx, response.StatusCode, err)
+		return nil, "", noAnswer(ctx, response.StatusCode, true, err)
 	}
 	entries, err := parseLogs(body)
 	if err != nil || len(body) > maxLogsAnswer || response.StatusCode != http.StatusOK {

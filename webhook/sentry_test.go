@@ -49,7 +49,7 @@ func TestSentChangesAreStored(t *testing.T) {
 	server, client := newPair(t, webhooktest.Config{}, nil)
 	want := []webhook.Change{
 		{Action: webhook.ActionCreated, ChangeID: 7, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), CreatedBy: webhook.Author{ID: "jane@example.com", Type: webhook.AuthorEmail}, Flag: "new-checkout"},
-		{Action: webhook.ActionUpdated, ChangeID: 8, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), CreatedBy: webhook.Author{ID: "4711", Type: webhook.AuthorID}, Flag: "größe <b>\"x\"</b> \u2028."},
+		{Action: webhook.ActionUpdated, ChangeID: -1 << 63, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), CreatedBy: webhook.Author{ID: "4711", Type: webhook.AuthorID}, Flag: "größe <b>\"x\"</b> \u2028."},
 		{Action: webhook.ActionDeleted, ChangeID: 1<<63 - 1, CreatedAt: time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC), CreatedBy: webhook.Author{ID: strings.Repeat("日", 100), Type: webhook.AuthorName}, Flag: strings.Repeat("🚩", 256)},
 	}
 	if err := client.Send(t.Context(), want...); err != nil {
@@ -90,7 +90,7 @@ func TestRulesAgreeWithSentry(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				change := webhook.Change{
 					Action:    rapid.SampledFrom([]webhook.Action{"created", "updated", "deleted", "", "Created", "created ", "toggled"}).Draw(t, "action"),
-					ChangeID:  rapid.Int64Range(1, 1<<63-1).Draw(t, "id"),
+					ChangeID:  rapid.Int64().Filter(func(id int64) bool { return id != 0 }).Draw(t, "id"),
 					CreatedAt: time.UnixMicro(rapid.Int64Range(-62135596800e6+1, 253402300799e6).Draw(t, "at")),
 					CreatedBy: webhook.Author{
 						ID:   text.Draw(t, "author"),
@@ -114,6 +114,43 @@ func TestRulesAgreeWithSentry(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestShownNamesAgreeWithTheEvaluationSide: whatever a flag is called, with
+// ShownNames its change is stored under a name that Sentry keeps.
+func TestShownNamesAgreeWithTheEvaluationSide(t *testing.T) {
+	var warned []webhook.Warning
+	server, client := newPair(t, webhooktest.Config{}, func(c *webhook.Config) {
+		c.ShownNames = true
+		c.OnWarning = func(w webhook.Warning) { warned = append(warned, w) }
+	})
+	names := map[string]string{ // as in testdata/names.json, and untrimmed
+		"my flag": "my_flag-a84e63b3", " my flag\n": "my_flag-a84e63b3", "my/flag": "my_flag-cdd9fdee",
+		"my_flag": "my_flag", strings.Repeat("x", 201): webhook.ShownName(strings.Repeat("x", 201)),
+		strings.Repeat("ü ", 500): webhook.ShownName(strings.Repeat("ü ", 499) + "ü"), "a\xffb": webhook.ShownName("a\xffb"), "a\x00b": webhook.ShownName("a\x00b"),
+	}
+	for name, want := range names {
+		if err := client.Send(t.Context(), someChange(name)); err != nil {
+			t.Errorf("%.20q: %v", name, err)
+			continue
+		}
+		stored := server.Changes()
+		if got := stored[len(stored)-1].Flag; got != want || !webhook.Correlates(got) {
+			t.Errorf("%.20q is sent as %q, want %q", name, got, want)
+		}
+	}
+	if len(warned) != 0 {
+		t.Errorf("warned of %v", warned)
+	}
+	for _, nothing := range []string{"", " \n"} {
+		if err := client.Send(t.Context(), someChange(nothing)); !errors.Is(err, webhook.ErrInvalidChange) {
+			t.Errorf("%q: %v", nothing, err)
+		}
+	}
+	entries, err := readLog(t.Context(), client, webhooktest.DefaultToken, webhook.LogsQuery{Flags: []string{"my flag "}})
+	if err != nil || len(entries) != 2 || entries[0].Flag != "my_flag-a84e63b3" {
+		t.Errorf("the log of that flag is %v, %v", entries, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
@@ -38,7 +37,7 @@ func newBackend(ctx context.Context, d database, client *webhook.Client) (*backe
 	if b.store, err = d.store(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	b.emitter, err = webhook.NewEmitter(client, b.store, webhook.EmitterConfig{PollInterval: 100 * time.Millisecond})
+	b.emitter, err = webhook.NewEmitter(client, b.store, webhook.EmitterConfig{})
 	if err != nil {
 		return nil, errors.Join(err, b.store.Close(), db.Close())
 	}
@@ -116,6 +115,7 @@ func (b *backend) change(w http.ResponseWriter, r *http.Request, edit func(ctx c
 	}
 	switch {
 	case err == nil:
+		b.emitter.Wake() // what was committed need not wait for its next look
 		w.WriteHeader(http.StatusNoContent)
 	case errors.Is(err, errUnknownFlag):
 		http.Error(w, err.Error(), http.StatusNotFound)

@@ -30,7 +30,7 @@ func (d database) open() (*sql.DB, error) {
 	if d.dsn != "" {
 		return sql.Open("pgx", d.dsn)
 	}
-	return sql.Open("sqlite", sqlstore.SQLiteDSN(d.file))
+	return sqlstore.OpenSQLite("sqlite", d.file)
 }
 
 func (d database) store(db *sql.DB) (*sqlstore.Store, error) {
@@ -54,11 +54,10 @@ func (d database) createTables(ctx context.Context, db *sql.DB) error {
 }
 
 func (d database) dropTables(ctx context.Context, db *sql.DB) error {
-	for _, table := range []string{"flags", "audit_items", "audit_turns", "audit_schema"} {
+	for _, table := range []string{"flags", "audit_entries", "audit_leases", "audit_notes", "audit_schema"} {
 		if _, err := db.ExecContext(ctx, "DROP TABLE IF EXISTS "+d.prefix+table+" CASCADE"); err != nil {
 			return err
 		}
 	}
-	_, err := db.ExecContext(ctx, "DROP SEQUENCE IF EXISTS "+d.prefix+"audit_seq")
-	return err
+	return nil
 }

@@ -1,7 +1,6 @@
 package readme
 
 import (
-	"database/sql"
 	"log"
 	"testing"
 
@@ -29,7 +28,7 @@ func TestDurableChange(t *testing.T) {
 	}
 
 	// README
-	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN("changes.db")) // the driver is modernc.org/sqlite
+	db, err := sqlstore.OpenSQLite("sqlite", "changes.db") // import _ "modernc.org/sqlite"
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,10 +36,14 @@ func TestDurableChange(t *testing.T) {
 	if err != nil {
 		log.Fatal(err)
 	}
+	if err := client.Check(ctx); err != nil { // proves the URL and the secret, and writes nothing
+		log.Print(err) // what is wrong; what is emitted waits until it is mended
+	}
 	emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{})
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer emitter.Close(ctx)        // delivers what waits; give it a deadline
 	err = emitter.Emit(ctx, change) // nil: the change is on disk, and will reach Sentry
 	// end of README
 	if err != nil {

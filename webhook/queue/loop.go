@@ -306,7 +306,7 @@ func (l *loop) handle(ctx context.Context, entries []Entry) ([]Outcome, time.Dur
 		case result := <-done:
 			return l.result(result)
 		case <-renewal.C:
-			if work.Err() == nil && l.renew(work, cancel) {
+			if l.renew(work, cancel) {
 				renewal.Reset(l.nextRenewal())
 			}
 		case <-over:

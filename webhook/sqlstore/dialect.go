@@ -15,9 +15,7 @@ const (
 	// processes of one machine may share it.
 	SQLite Dialect = iota + 1
 	// PostgreSQL is a server, version 12 or later, that any number of machines
-	// may share. It has to be reached directly or through a proxy that pools
-	// sessions: with transaction pooling the turn on a queue, which is a lock
-	// of the session, does not hold.
+	// may share, directly or through a proxy that pools sessions or transactions.
 	PostgreSQL
 )
 
@@ -33,57 +31,46 @@ func (d Dialect) String() string {
 }
 
 // engine is what differs between the databases.
-type engine interface {
+type engine struct {
+	// words complete a statement: {p} is the prefix of the tables, {now} the time
+	// when the statement began and {clock} the time as it is, in microseconds,
+	// {slack} is what clocks may differ by, {by:…} makes sure of an index, and
+	// {replan} of a plan for the table as it is.
+	words *strings.Replacer
+	// schema makes the tables, under the default prefix.
+	schema string
+	// exists counts the table with the schema's version.
+	exists string
+	// begin begins a transaction of our own, and creating, in it, keeps others
+	// from creating the tables until it ends.
+	begin, creating []string
 	// check refuses a database whose settings would lose what was accepted.
-	check(ctx context.Context, db *sql.DB) error
-	// migrations are the steps from one version of the schema to the next.
-	migrations() [][]string
-	// migrationLock keeps another process from migrating until tx ends.
-	migrationLock(ctx context.Context, tx *sql.Tx) error
-	// sql completes a statement: {p} is the prefix of the tables, {now} the
-	// time in microseconds, {next} the next place at the end of a queue,
-	// {share} what keeps a row that was read as it is.
-	sql(statement string) string
-	// lock waits for the exclusive right to take from the queue.
-	lock(ctx context.Context, s *Store, queue string) (queueLock, error)
+	check func(ctx context.Context, db *sql.DB) error
+	// verify is called after each call that has succeeded.
+	verify func(ctx context.Context, db *sql.DB) error
+	// failed is called after each one that has failed, and may say more about it.
+	failed func(ctx context.Context, db *sql.DB, err error) error
+	// tidy is called when there was nothing more to sweep.
+	tidy func(ctx context.Context, db *sql.DB) error
 }
 
-// queueLock is the exclusive right to take from a queue. It ends with the
-// process, however that ends.
-type queueLock interface {
-	// session is where to read and write while the lock is held.
-	session() session
-	// lost reports whether the lock may be gone, after a failure.
-	lost() bool
-	// unlock gives it up. It is called once.
-	unlock() error
-}
-
-// session is the part of [*sql.DB] and [*sql.Conn] that is needed here.
-type session interface {
-	BeginTx(ctx context.Context, options *sql.TxOptions) (*sql.Tx, error)
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
-func (d Dialect) engine(prefix string) (engine, error) {
+func (d Dialect) engine(prefix string) (*engine, error) {
 	switch d {
 	case SQLite:
-		return &sqliteEngine{prefix: prefix, words: strings.NewReplacer(
-			"{p}", prefix,
-			"{now}", "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000",
-			"{next}", "(SELECT coalesce(max(seq), 0) + 1 FROM "+prefix+"items)",
-			"{share}", "",
-			"$", "?",
-		)}, nil
+		return newSQLite(prefix), nil
 	case PostgreSQL:
-		return &postgresEngine{prefix: prefix, words: strings.NewReplacer(
-			"{p}", prefix,
-			"{now}", "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
-			"{next}", "nextval('"+prefix+"seq')",
-			"{share}", " FOR SHARE",
-		)}, nil
+		return newPostgreSQL(prefix), nil
 	}
 	return nil, fmt.Errorf("%w: %v is neither sqlstore.SQLite nor sqlstore.PostgreSQL", ErrUnsuitable, d)
 }
+
+// slack is, in microseconds, how much later than it can a time may end before it
+// counts as made by a clock that was set back since. Statements that run at the
+// same time have read the clock in any order, and clocks are adjusted by a little.
+const (
+	slack       = "1000000"
+	slackMicros = 1_000_000
+)
+
+// sql completes a statement.
+func (e *engine) sql(statement string) string { return e.words.Replace(statement) }

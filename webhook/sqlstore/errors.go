@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
-// What the store refuses with, besides the errors of package webhook.
+// What the store refuses with, besides the errors of package queue.
 var (
 	// ErrUnsuitable means that [New] was given a database, a setting or an
 	// option with which the store could lose what it accepts. The error says
@@ -17,19 +17,32 @@ var (
 	ErrUnsuitable = errors.New("webhook/sqlstore: not usable")
 
 	// ErrBusy means that another connection kept the SQLite file locked for
-	// longer than its busy time-out, so that nothing was changed. Try again;
-	// if it happens often, look for a long write transaction, or raise
-	// busy_timeout in the DSN.
+	// longer than the busy time-out, so that nothing was changed. Try again; if
+	// it happens often, look for a long write transaction.
 	ErrBusy = errors.New("webhook/sqlstore: the SQLite file is locked by another writer; nothing was changed")
+
+	// ErrGone means that the SQLite file was deleted, moved or replaced while it
+	// was open: what is written now is not in the file that others will open.
+	// Nothing helps but to put the file back and to start the process again. The
+	// error names the file.
+	ErrGone = errors.New("webhook/sqlstore: the SQLite file was deleted or replaced while it was open; nothing more is kept; start the process again")
 )
 
 var errNilContext = errors.New("webhook/sqlstore: the context is nil; pass context.Background() if there is none")
+
+// ours are the errors that say all there is to say.
+var ours = []error{ErrUnsuitable, ErrGone, queue.ErrInvalid, queue.ErrNoteChanged}
 
 // explain wraps what a database says in the error that tells callers what to
 // do.
 func explain(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
+	}
+	for _, known := range ours {
+		if errors.Is(err, known) {
+			return err
+		}
 	}
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w (%w)", ctx.Err(), err)
@@ -45,35 +58,57 @@ func explain(ctx context.Context, doing string, err error) error {
 func causeOf(err error) error {
 	// database/sql does not export this one.
 	if strings.HasSuffix(err.Error(), "sql: database is closed") {
-		return webhook.ErrStoreClosed
+		return queue.ErrClosed
 	}
-	switch sqliteCode(err) {
-	case 5, 6: // SQLITE_BUSY, SQLITE_LOCKED
+	switch sqliteCode(err) & 0xff {
+	case sqliteBusy, sqliteLocked:
 		return ErrBusy
-	case 13: // SQLITE_FULL
-		return webhook.ErrStoreFull
+	case sqliteFull:
+		return queue.ErrFull
 	}
-	switch sqlState(err) {
-	case "53100": // disk_full
-		return webhook.ErrStoreFull
+	if sqlState(err) == "53100" { // disk_full
+		return queue.ErrFull
 	}
 	return nil
 }
 
-// sqliteCode returns the primary result code of an SQLite driver's error, or 0.
+// The result codes of SQLite that matter here.
+const (
+	sqliteBusy     = 5
+	sqliteLocked   = 6
+	sqliteReadOnly = 8
+	sqliteFull     = 13
+	sqliteCantOpen = 14
+	// sqliteSnapshot is that a transaction which has read cannot write any more,
+	// because another one has written since.
+	sqliteSnapshot = 517
+	// sqliteMoved is that the file is not where it was.
+	sqliteMoved = 1032
+)
+
+// sqliteTexts are what mattn/go-sqlite3 says: it keeps the code in a field.
+var sqliteTexts = map[string]int{
+	"database is locked":                   sqliteBusy,
+	"database table is locked":             sqliteLocked,
+	"attempt to write a readonly database": sqliteReadOnly,
+	"database or disk is full":             sqliteFull,
+	"unable to open database file":         sqliteCantOpen,
+}
+
+// sqliteCode returns the result code of an SQLite driver's error, the extended
+// one where it says it, or 0.
 func sqliteCode(err error) int {
 	if coded, ok := errors.AsType[interface {
 		error
 		Code() int
 	}](err); ok {
-		return coded.Code() & 0xff
+		return coded.Code()
 	}
-	// mattn/go-sqlite3 keeps its code in a field.
-	switch text := err.Error(); {
-	case strings.HasSuffix(text, "database is locked"), strings.HasSuffix(text, "database table is locked"):
-		return 5
-	case strings.HasSuffix(text, "database or disk is full"):
-		return 13
+	text := err.Error()
+	for suffix, code := range sqliteTexts {
+		if strings.HasSuffix(text, suffix) {
+			return code
+		}
 	}
 	return 0
 }
@@ -92,6 +127,9 @@ func sqlState(err error) string {
 // aborted reports whether PostgreSQL gave up a transaction to let others go on,
 // so that the same one may succeed when it is run again.
 func aborted(err error) bool {
+	if err == nil {
+		return false
+	}
 	state := sqlState(err)
 	return state == "40001" || state == "40P01" // serialization_failure, deadlock_detected
 }

@@ -3,108 +3,183 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
-// SQLiteDSN returns the data source name under which driver modernc.org/sqlite
-// opens the file as [New] wants it: sql.Open("sqlite", sqlstore.SQLiteDSN(path)).
-// Keep the file on a local disk; a network file system has no locks to rely on.
+//go:embed schema/sqlite.sql
+var sqliteSchema string
+
+// The settings that a connection needs, for modernc.org/sqlite and other drivers
+// that take a PRAGMA, and for mattn/go-sqlite3. Each ignores the other's.
+const (
+	pragmaOptions = "_pragma=busy_timeout(3000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=journal_size_limit(16777216)&_txlock=immediate"
+	mattnOptions  = "_busy_timeout=3000&_journal_mode=WAL&_synchronous=FULL"
+)
+
+// SQLiteDSN returns the data source name under which a driver opens the file as
+// [New] wants it: in WAL mode, on the disk when a commit returns, waiting 3
+// seconds for another writer, transactions writing from their beginning, and a
+// WAL that gives back what it holds beyond 16 MiB. It is understood by
+// modernc.org/sqlite and by mattn/go-sqlite3. [OpenSQLite] opens it.
 //
-// With github.com/mattn/go-sqlite3 the same is
-// file:<path>?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=10000&_txlock=immediate.
+// Keep the file on a local disk; a network file system has no locks to rely on.
 func SQLiteDSN(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + modernOptions
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmaOptions + "&" + mattnOptions
+}
+
+// OpenSQLite opens a file, or makes it, as [SQLiteDSN] says, with the driver of
+// the caller: "sqlite" for modernc.org/sqlite, "sqlite3" for mattn/go-sqlite3.
+// It is [sql.Open] with an error, [ErrUnsuitable], that names the path and what
+// is wrong with it.
+func OpenSQLite(driver, path string) (*sql.DB, error) {
+	db, err := sql.Open(driver, SQLiteDSN(path))
+	if err != nil {
+		return nil, fmt.Errorf("webhook/sqlstore: open the SQLite file: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	began := time.Now()
+	for {
+		var n int
+		err = db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n)
+		if err == nil {
+			return db, nil
+		}
+		if causeOf(err) != ErrBusy || time.Since(began) > busyPatience {
+			return nil, errors.Join(explainFile(path, err), db.Close())
+		}
+		time.Sleep(busyPause)
+	}
+}
+
+// explainFile says what is wrong with a file that SQLite cannot open or write.
+func explainFile(path string, err error) error {
+	var why string
+	switch code := sqliteCode(err); {
+	case code == sqliteMoved:
+		return fmt.Errorf("%w: %s: %w", ErrGone, path, err)
+	case code&0xff == sqliteReadOnly, code&0xff == sqliteCantOpen:
+		why = fileProblem(path)
+	default:
+		return fmt.Errorf("webhook/sqlstore: open the SQLite file %s: %w", path, err)
+	}
+	return fmt.Errorf("%w: the SQLite file %s: %s: %w", ErrUnsuitable, path, why, err)
+}
+
+// fileProblem looks at a file without opening it: to close it again would drop
+// the locks that SQLite has on it in this process.
+func fileProblem(path string) string {
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("the folder %s does not exist", folder)
+	case err != nil:
+		return fmt.Sprintf("the folder %s cannot be looked at", folder)
+	case !info.IsDir():
+		return fmt.Sprintf("%s is not a folder", folder)
+	}
+	info, err = os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return "it is a folder"
+	case err == nil && !writable(path):
+		return "this process may not write to it"
+	case !writable(folder):
+		return fmt.Sprintf("this process may not write to the folder %s, where SQLite keeps files beside it", folder)
+	}
+	return "it cannot be written to: is it opened with mode=ro, or on a disk that is mounted read-only?"
+}
+
+const sqliteNow = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
+// sqliteFile is the file of an SQLite store.
+type sqliteFile struct {
+	path string
+	info os.FileInfo // nil if it could not be looked at
+	gone atomic.Bool
+}
+
+func newSQLite(prefix string) *engine {
+	file := &sqliteFile{}
+	return &engine{
+		words: strings.NewReplacer(
+			"{p}", prefix,
+			"{now}", sqliteNow,
+			"{clock}", sqliteNow,
+			"{slack}", slack,
+			"{by:order}", "INDEXED BY "+prefix+"entries_order",
+			"{by:key}", "INDEXED BY "+prefix+"entries_key",
+			"{by:settled}", "INDEXED BY "+prefix+"entries_settled",
+			"{by:id}", "", // which has the one index without a name
+			"{replan}", "true",
+			"$", "?",
+		),
+		schema: sqliteSchema,
+		exists: `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '{p}schema'`,
+		begin:  []string{`BEGIN IMMEDIATE`},
+		check:  file.check,
+		verify: file.verify,
+		failed: file.explain,
+		tidy:   file.shrinkWAL,
+	}
 }
 
 const (
-	modernOptions = "_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_txlock=immediate"
-	mattnOptions  = "_busy_timeout=10000&_journal_mode=WAL&_synchronous=FULL&_txlock=immediate"
+	// sqliteProbes is how many connections the check looks at, at most.
+	sqliteProbes = 3
+	// The bounds of how long, in milliseconds, a connection waits for another
+	// writer: long enough to get a turn, and shorter than a lease.
+	minBusyTimeout = 1000
+	maxBusyTimeout = 5000
 )
 
-// sqliteProbes is how many connections the check opens at once.
-const sqliteProbes = 3
-
-// minBusyTimeout is, in milliseconds, how long a connection has to be ready to
-// wait for another writer.
-const minBusyTimeout = 1000
-
-type sqliteEngine struct {
-	prefix string
-	words  *strings.Replacer
-	file   string // set by check
-}
-
-func (e *sqliteEngine) sql(statement string) string { return e.words.Replace(statement) }
-
-// migrationLock has nothing to do: check made sure that a transaction is a
-// write transaction from its beginning.
-func (e *sqliteEngine) migrationLock(context.Context, *sql.Tx) error { return nil }
-
-// state is 0 for waiting, 1 for dead, 2 for done, as webhook.ItemState counts.
-// seq is the order of the queue, for dead items that of their death.
-// changed_at is when the item got into its state, in microseconds since 1970.
-func (e *sqliteEngine) migrations() [][]string {
-	return [][]string{{
-		`CREATE TABLE {p}items (
-			seq INTEGER PRIMARY KEY,
-			queue TEXT NOT NULL,
-			id TEXT NOT NULL,
-			ord_key TEXT NOT NULL,
-			body BLOB NOT NULL,
-			state INTEGER NOT NULL DEFAULT 0,
-			changed_at INTEGER NOT NULL,
-			reason TEXT NOT NULL DEFAULT '',
-			UNIQUE (queue, id))`,
-		`CREATE INDEX {p}items_waiting ON {p}items (queue, seq) WHERE state = 0`,
-		`CREATE INDEX {p}items_dead ON {p}items (queue, seq) WHERE state = 1`,
-		`CREATE INDEX {p}items_done ON {p}items (changed_at) WHERE state = 2`,
-		`CREATE TABLE {p}turns (queue TEXT PRIMARY KEY, epoch INTEGER NOT NULL)`,
-	}}
-}
-
-func (e *sqliteEngine) check(ctx context.Context, db *sql.DB) error {
-	if err := e.checkKind(ctx, db); err != nil {
+func (f *sqliteFile) check(ctx context.Context, db *sql.DB) error {
+	if err := f.checkKind(ctx, db); err != nil {
 		return err
 	}
-	// One connection more than the caller allows, for as long as this takes.
-	if most := db.Stats().MaxOpenConnections; most > 0 && most < sqliteProbes {
-		db.SetMaxOpenConns(sqliteProbes)
-		defer db.SetMaxOpenConns(most)
+	stats, probes := db.Stats(), sqliteProbes
+	if most := stats.MaxOpenConnections; most > 0 {
+		probes = max(1, min(probes, most-stats.InUse))
 	}
 	var conns []*sql.Conn
-	// They are discarded, so that none of this remains on a pooled connection.
 	defer func() {
 		for _, conn := range conns {
-			discard(conn)
+			_ = conn.Close() // back to the pool, unchanged
 		}
 	}()
-	for range sqliteProbes {
+	for range probes {
 		conn, err := db.Conn(ctx)
 		if err != nil {
-			return explain(ctx, "open the SQLite file", err)
+			return explain(ctx, "open the SQLite file", f.explain(ctx, db, err))
 		}
 		conns = append(conns, conn)
-		if err := e.checkConn(ctx, conn); err != nil {
+		if err := f.checkConn(ctx, conn); err != nil {
 			return err
 		}
 	}
-	return e.checkImmediate(ctx, conns[0], conns[1])
+	return nil
 }
 
-// checkKind makes sure that this is an SQLite file, recent enough.
-func (e *sqliteEngine) checkKind(ctx context.Context, db *sql.DB) error {
+// checkKind makes sure that this is an SQLite file, recent enough, that can be
+// written to.
+func (f *sqliteFile) checkKind(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
-		err = explain(ctx, "ask for the version of SQLite", err)
-		if errors.Is(err, ErrBusy) {
-			return err
+		switch code := sqliteCode(err) & 0xff; {
+		case causeOf(err) == ErrBusy:
+			return explain(ctx, "open the SQLite file", err)
+		case code == sqliteReadOnly, code == sqliteCantOpen:
+			return fmt.Errorf("%w: the SQLite file cannot be opened or written to (does its folder exist, and may this process write to both?); OpenSQLite says which file: %w", ErrUnsuitable, err)
 		}
 		return fmt.Errorf("%w: it does not answer as an SQLite database: %w", ErrUnsuitable, err)
 	}
@@ -114,16 +189,37 @@ func (e *sqliteEngine) checkKind(ctx context.Context, db *sql.DB) error {
 	}
 	var number int
 	var name string
-	if err := db.QueryRowContext(ctx, `PRAGMA database_list`).Scan(&number, &name, &e.file); err != nil {
+	if err := db.QueryRowContext(ctx, `PRAGMA database_list`).Scan(&number, &name, &f.path); err != nil {
 		return explain(ctx, "ask for the SQLite file", err)
 	}
-	if e.file == "" {
-		return fmt.Errorf("%w: the SQLite database is in memory and would not outlive the process; use a file, or webhook.MemoryStore", ErrUnsuitable)
+	if f.path == "" {
+		return fmt.Errorf("%w: the SQLite database is in memory and would not outlive the process; use a file, or queue.Memory", ErrUnsuitable)
 	}
+	if info, err := os.Stat(f.path); err == nil {
+		f.info = info
+	}
+	return f.checkWritable(ctx, db)
+}
+
+// checkWritable takes the write lock for a moment, which changes nothing. That
+// another has it is no matter.
+func (f *sqliteFile) checkWritable(ctx context.Context, db *sql.DB) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return explain(ctx, "open the SQLite file", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+		if causeOf(err) == ErrBusy {
+			return nil
+		}
+		return explain(ctx, "begin a transaction", f.explain(ctx, db, err))
+	}
+	rollback(ctx, conn)
 	return nil
 }
 
-func (e *sqliteEngine) checkConn(ctx context.Context, conn *sql.Conn) error {
+func (f *sqliteFile) checkConn(ctx context.Context, conn *sql.Conn) error {
 	for _, setting := range []struct {
 		pragma string
 		good   func(string) bool
@@ -131,109 +227,89 @@ func (e *sqliteEngine) checkConn(ctx context.Context, conn *sql.Conn) error {
 	}{
 		{"journal_mode", func(v string) bool { return strings.EqualFold(v, "wal") }, "wal"},
 		{"synchronous", func(v string) bool { return v == "2" || v == "3" }, "2 (FULL), so that a commit is on the disk when it returns"},
-		{"busy_timeout", func(v string) bool { return atLeast(v, minBusyTimeout) }, "at least 1000 milliseconds"},
+		{"busy_timeout", func(v string) bool { return within(v, minBusyTimeout, maxBusyTimeout) }, "1000 to 5000 milliseconds"},
 	} {
 		var value string
 		if err := conn.QueryRowContext(ctx, "PRAGMA "+setting.pragma).Scan(&value); err != nil {
 			return explain(ctx, "read PRAGMA "+setting.pragma, err)
 		}
 		if !setting.good(value) {
-			return e.unsuitable(fmt.Sprintf("PRAGMA %s is %s and has to be %s", setting.pragma, value, setting.want))
+			return fmt.Errorf("%w: the SQLite file %s: PRAGMA %s is %s and has to be %s; the settings belong in the DSN, so that every connection has them (see SQLiteDSN): %s with modernc.org/sqlite, %s with mattn/go-sqlite3",
+				ErrUnsuitable, f.path, setting.pragma, value, setting.want, pragmaOptions, mattnOptions)
 		}
 	}
 	return nil
 }
 
-// checkImmediate makes sure that a transaction of database/sql takes the write
-// lock when it begins. One that takes it at its first write fails if another
-// has written since its first read, whatever the busy time-out.
-func (e *sqliteEngine) checkImmediate(ctx context.Context, one, other *sql.Conn) error {
-	// While one connection has the lock for sure, whoever else writes, a
-	// transaction of the other must not begin.
-	if _, err := one.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
-		return explain(ctx, "begin a transaction", err)
-	}
-	err := e.beginsBeside(ctx, other)
-	_, rollbackErr := one.ExecContext(ctx, `ROLLBACK`)
-	return errors.Join(err, explain(ctx, "end a transaction", rollbackErr))
-}
-
-func (e *sqliteEngine) beginsBeside(ctx context.Context, conn *sql.Conn) error {
-	if _, err := conn.ExecContext(ctx, `PRAGMA busy_timeout = 0`); err != nil {
-		return explain(ctx, "set PRAGMA busy_timeout", err)
-	}
-	tx, err := conn.BeginTx(ctx, nil)
-	switch {
-	case err == nil:
-		return errors.Join(e.unsuitable("a transaction does not take the write lock when it begins"), tx.Rollback())
-	case sqliteCode(err) != 5:
-		return explain(ctx, "begin a second transaction", err)
-	}
-	return nil
-}
-
-func (e *sqliteEngine) unsuitable(what string) error {
-	return fmt.Errorf("%w: %s; the settings belong in the DSN, so that every connection has them: file:<path>?%s with modernc.org/sqlite (see SQLiteDSN), file:<path>?%s with mattn/go-sqlite3",
-		ErrUnsuitable, what, modernOptions, mattnOptions)
-}
-
-func atLeast(text string, least int) bool {
+func within(text string, least, most int) bool {
 	var n int
 	_, err := fmt.Sscan(text, &n)
-	return err == nil && n >= least
+	return err == nil && n >= least && n <= most
 }
 
-// discard closes a connection instead of returning it to the pool.
-func discard(conn *sql.Conn) {
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	_ = conn.Close() // closed already, by that
+// explain adds the path to a failure that has to do with the file.
+func (f *sqliteFile) explain(_ context.Context, _ *sql.DB, err error) error {
+	switch code := sqliteCode(err); {
+	case code == sqliteMoved:
+		f.gone.Store(true)
+		return explainFile(f.path, err)
+	case code&0xff == sqliteReadOnly, code&0xff == sqliteCantOpen:
+		return explainFile(f.path, err)
+	}
+	return err
 }
 
-// lockInterval is how often a taker that waits tries again.
-const lockInterval = 50 * time.Millisecond
-
-// lock waits for the lock of a file beside the database. The operating system
-// ends it with the process that has it, at once.
-func (e *sqliteEngine) lock(ctx context.Context, s *Store, queue string) (queueLock, error) {
-	path := fmt.Sprintf("%s-turn-%s", e.file, shortHash(e.prefix, queue))
-	ticker := time.NewTicker(lockInterval)
-	defer ticker.Stop()
-	for {
-		file, err := lockFile(path, e.mode())
-		if err == nil {
-			return &sqliteLock{db: s.db, file: file}, nil
-		}
-		if !errors.Is(err, errLocked) {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		select {
-		case <-ticker.C:
-		case <-s.closed:
-			return nil, errClosedWaiting
-		case <-ctx.Done():
-			return nil, ctx.Err()
+// verify notices that the file, or the WAL beside it, was deleted or replaced:
+// SQLite goes on with what it has open, which nobody else will ever see.
+func (f *sqliteFile) verify(ctx context.Context, db *sql.DB) error {
+	if f.info == nil {
+		return nil
+	}
+	if !f.gone.Load() {
+		info, err := os.Stat(f.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(info, f.info):
+			f.gone.Store(true)
+		case f.lacksWAL():
+			f.gone.Store(f.lacksWALWhileOpen(ctx, db))
 		}
 	}
+	if f.gone.Load() {
+		return fmt.Errorf("%w: %s", ErrGone, f.path)
+	}
+	return nil
 }
 
-// mode is that of the database, as SQLite gives it to its own files beside it:
-// who may write to the one may take turns.
-func (e *sqliteEngine) mode() fs.FileMode {
-	info, err := os.Stat(e.file)
+func (f *sqliteFile) lacksWAL() bool {
+	_, err := os.Stat(f.path + "-wal")
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// lacksWALWhileOpen looks again while a connection has the WAL open: SQLite
+// itself removes it when the last one closes.
+func (f *sqliteFile) lacksWALWhileOpen(ctx context.Context, db *sql.DB) bool {
+	conn, err := db.Conn(ctx)
 	if err != nil {
-		return 0o600
+		return false
 	}
-	return info.Mode().Perm()
+	defer conn.Close()
+	var n int
+	if err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
+		return false
+	}
+	return f.lacksWAL()
 }
 
-type sqliteLock struct {
-	db   *sql.DB
-	file lockedFile
+// largeWAL is the size in bytes from which on a WAL is given back.
+const largeWAL = 16 << 20
+
+// shrinkWAL gives back what a burst has left in the WAL. Somebody who reads
+// meanwhile keeps it from doing so, until the next time.
+func (f *sqliteFile) shrinkWAL(ctx context.Context, db *sql.DB) error {
+	info, err := os.Stat(f.path + "-wal")
+	if err != nil || info.Size() <= largeWAL {
+		return nil
+	}
+	var busy, pages, moved int
+	return db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved)
 }
-
-func (l *sqliteLock) session() session { return l.db }
-
-// lost is never true: the lock is the process's own.
-func (l *sqliteLock) lost() bool { return false }
-
-func (l *sqliteLock) unlock() error { return l.file.Close() }

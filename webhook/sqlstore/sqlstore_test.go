@@ -7,20 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
-	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+	"github.com/sentryflags/sentryflags-go/webhook/queue/queuetest"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
-	"github.com/sentryflags/sentryflags-go/webhook/storetest"
 )
 
 func TestMain(m *testing.M) {
-	if code, isChild := runCrashChild(); isChild {
-		os.Exit(code)
-	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -61,7 +59,8 @@ func prefixOf(dir string) string {
 // testStore opens a store of its own on a database of its own.
 type testStore struct {
 	*sqlstore.Store
-	db *sql.DB
+	db     *sql.DB
+	prefix string
 }
 
 func (s *testStore) Close() error {
@@ -74,21 +73,23 @@ func (s *testStore) Close() error {
 func open(tb testing.TB, dialect sqlstore.Dialect, dir string, options ...sqlstore.Option) *testStore {
 	tb.Helper()
 	db := database(tb, dialect, dir)
+	prefix := "sentryflags_"
 	if dialect == sqlstore.PostgreSQL {
-		options = append(options, sqlstore.WithTablePrefix(prefixOf(dir)))
-		dropAfter(tb, prefixOf(dir))
+		prefix = prefixOf(dir)
+		options = append(options, sqlstore.WithTablePrefix(prefix))
+		dropAfter(tb, prefix)
 	}
 	store, err := sqlstore.New(db, dialect, options...)
 	if err != nil {
 		db.Close()
 		tb.Fatal(err)
 	}
-	return &testStore{Store: store, db: db}
+	return &testStore{Store: store, db: db, prefix: prefix}
 }
 
 // dropAfter removes a test's tables when the test is over.
 func dropAfter(tb testing.TB, prefix string) {
-	if os.Getenv("STORETEST_CHILD_ROLE") != "" {
+	if os.Getenv("QUEUETEST_CHILD_ROLE") != "" {
 		return // they are the parent's
 	}
 	tb.Cleanup(func() {
@@ -99,8 +100,7 @@ func dropAfter(tb testing.TB, prefix string) {
 		}
 		defer db.Close()
 		for _, statement := range []string{
-			"DROP TABLE IF EXISTS " + prefix + "items, " + prefix + "turns, " + prefix + "schema",
-			"DROP SEQUENCE IF EXISTS " + prefix + "seq",
+			"DROP TABLE IF EXISTS " + prefix + "entries, " + prefix + "leases, " + prefix + "notes, " + prefix + "schema",
 		} {
 			if _, err := db.Exec(statement); err != nil {
 				tb.Error(err)
@@ -123,13 +123,28 @@ func onEach(t *testing.T, test func(t *testing.T, dialect sqlstore.Dialect)) {
 
 func TestStore(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
-		storetest.Run(t, storetest.Config{
-			Open: func(t testing.TB, options storetest.Options) webhook.Store {
-				return open(t, dialect, options.Dir, sqlstore.WithDedupeWindow(options.DedupeWindow))
+		queuetest.Run(t, queuetest.Config{
+			Open: func(t testing.TB, options queuetest.Options) queue.Store {
+				return open(t, dialect, options.Dir, sqlstore.WithWindow(options.Window))
 			},
-			Close:   func(store webhook.Store) error { return store.(*testStore).Close() },
+			Close:   func(store queue.Store) error { return store.(*testStore).Close() },
+			Shift:   func(t testing.TB, store queue.Store, by time.Duration) { store.(*testStore).shift(t, by) },
 			Durable: true,
 			Shared:  true,
 		})
 	})
+}
+
+// shift moves the store's clock, by moving all that it has written the other way.
+func (s *testStore) shift(tb testing.TB, by time.Duration) {
+	tb.Helper()
+	micros := by.Microseconds()
+	for _, statement := range []string{
+		fmt.Sprintf("UPDATE %sentries SET added_at = added_at - %d, since = since - %d, due = due - %d", s.prefix, micros, micros, micros),
+		fmt.Sprintf("UPDATE %sleases SET ends_at = ends_at - %d, rests_until = rests_until - %d", s.prefix, micros, micros),
+	} {
+		if _, err := s.db.Exec(statement); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

@@ -3,12 +3,13 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 const (
@@ -18,33 +19,39 @@ const (
 	// often.
 	busyPatience = 5 * time.Second
 	busyPause    = 25 * time.Millisecond
+	// abortedTries is how often something is run that PostgreSQL gives up to
+	// resolve a deadlock.
+	abortedTries = 10
+	// rollbackTimeout bounds the end of a transaction that has failed.
+	rollbackTimeout = time.Second
 )
 
-// Store is a [webhook.Store] in a database. What its Enqueue has accepted
-// survives a crash of the process, of the machine and, as far as the server is
-// set up for it, of PostgreSQL.
+// Store is a [queue.Store] in a database. What its Add has accepted survives a
+// crash of the process, of the machine and, as far as the server is set up for
+// it, of PostgreSQL.
+//
+// Nothing of it stays on a connection: it holds none, sets nothing and locks
+// nothing beyond a statement or a short transaction. One connection is enough.
 type Store struct {
-	db      *sql.DB
-	dialect Dialect
-	engine  engine
-	window  time.Duration
-	closed  chan struct{}
-
-	mu    sync.Mutex
-	turns map[*turn]struct{}
+	db     *sql.DB
+	engine *engine
+	prefix string
+	window time.Duration
+	closed atomic.Bool
 }
 
-var _ webhook.Store = (*Store)(nil)
+var _ queue.Store = (*Store)(nil)
 
-// New checks that db is durable enough, creates or updates the store's tables,
-// which may happen in several processes at once, and returns the store. db
-// stays the caller's: it may be used for other things, and is closed after the
-// store.
+// New checks that db is durable enough, makes the store's tables if they are not
+// there, which may happen in several processes at once, and returns the store.
+// db stays the caller's: it may be used for other things, and is closed after
+// the store.
 //
 // It fails with [ErrUnsuitable] for an SQLite database that is not in WAL mode
-// with synchronous=FULL, a busy time-out and immediate transactions on every
-// connection (see [SQLiteDSN]), and for a PostgreSQL one with
-// synchronous_commit off or an encoding other than UTF8.
+// with synchronous=FULL and a busy time-out of 1 to 5 seconds on every
+// connection (see [SQLiteDSN]), for one that this process may only read, for a
+// PostgreSQL one with synchronous_commit off or an encoding other than UTF8, and
+// for tables of another version.
 func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 	if db == nil {
 		return nil, fmt.Errorf("%w: the *sql.DB is nil", ErrUnsuitable)
@@ -57,30 +64,24 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if err := checkPatiently(ctx, engine, db); err != nil {
+	if err := s.patiently(ctx, func() error { return engine.check(ctx, db) }); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, db, engine); err != nil {
+	if err := s.patiently(ctx, func() error { return s.provideTables(ctx) }); err != nil {
 		return nil, err
 	}
-	return &Store{
-		db:      db,
-		dialect: dialect,
-		engine:  engine,
-		window:  c.window,
-		closed:  make(chan struct{}),
-		turns:   make(map[*turn]struct{}),
-	}, nil
+	return s, nil
 }
 
-// checkPatiently tries again for a while when the database is busy: of several
+// patiently tries again for a while when the database is busy: of several
 // processes that open a new SQLite file at once only one can switch it to WAL,
 // and SQLite does not let the others wait for that.
-func checkPatiently(ctx context.Context, engine engine, db *sql.DB) error {
+func (s *Store) patiently(ctx context.Context, do func() error) error {
 	for began := time.Now(); ; {
-		err := engine.check(ctx, db)
+		err := do()
 		if !errors.Is(err, ErrBusy) || time.Since(began) > busyPatience {
 			return err
 		}
@@ -92,77 +93,136 @@ func checkPatiently(ctx context.Context, engine engine, db *sql.DB) error {
 	}
 }
 
-// Close ends the store: turns are released, who waits for one gets
-// [webhook.ErrStoreClosed], as does every later call. It leaves the database
-// open and may be called again.
+// Close ends the store: every later call is [queue.ErrClosed]. It leaves the
+// database open and may be called again.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	select {
-	case <-s.closed:
-		s.mu.Unlock()
-		return nil
-	default:
-	}
-	close(s.closed)
-	turns := s.turns
-	s.turns = nil
-	s.mu.Unlock()
-
-	var first error
-	for turn := range turns {
-		if err := turn.Release(); err != nil && first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-// Stats implements [webhook.Store]. It counts rows: some milliseconds for a
-// hundred thousand.
-func (s *Store) Stats(ctx context.Context, queue string) (webhook.StoreStats, error) {
-	if err := s.enter(ctx, queue); err != nil {
-		return webhook.StoreStats{}, err
-	}
-	var stats webhook.StoreStats
-	var age sql.NullInt64
-	err := s.db.QueryRowContext(ctx, s.engine.sql(`SELECT
-		(SELECT count(*) FROM {p}items WHERE queue = $1 AND state = 0),
-		(SELECT count(*) FROM {p}items WHERE queue = $1 AND state = 1),
-		{now} - (SELECT changed_at FROM {p}items WHERE queue = $1 AND state = 0 ORDER BY seq LIMIT 1)`),
-		queue).Scan(&stats.Waiting, &stats.Dead, &age)
-	if err != nil {
-		return webhook.StoreStats{}, explain(ctx, "count items", err)
-	}
-	if age.Valid {
-		// The age is the database's, so that a difference between its clock
-		// and ours does not show.
-		stats.OldestWaiting = time.Now().Add(-time.Duration(max(0, age.Int64)) * time.Microsecond)
-	}
-	return stats, nil
+	s.closed.Store(true)
+	return nil
 }
 
 // enter checks a call.
-func (s *Store) enter(ctx context.Context, queue string) error {
+func (s *Store) enter(ctx context.Context, names ...string) error {
 	if ctx == nil {
 		return errNilContext
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := webhook.ValidateQueue(queue); err != nil {
-		return err
+	for _, name := range names {
+		if err := queue.ValidateName("queue", name); err != nil {
+			return err
+		}
 	}
-	if s.isClosed() {
-		return webhook.ErrStoreClosed
+	if s.closed.Load() {
+		return queue.ErrClosed
 	}
 	return nil
 }
 
-func (s *Store) isClosed() bool {
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
+// leave says how a call has ended.
+func (s *Store) leave(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return s.engine.verify(ctx, s.db)
 	}
+	if s.closed.Load() {
+		return queue.ErrClosed
+	}
+	return explain(ctx, doing, s.engine.failed(ctx, s.db, err))
+}
+
+// exec runs one statement, which is a transaction of its own, and returns how
+// many rows it has changed.
+func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int, error) {
+	statement = s.engine.sql(statement)
+	var err error
+	for range abortedTries {
+		var result sql.Result
+		if result, err = s.db.ExecContext(ctx, statement, args...); err == nil {
+			n, err := result.RowsAffected()
+			return int(n), s.leave(ctx, doing, err)
+		}
+		if !aborted(err) {
+			break
+		}
+	}
+	return 0, s.leave(ctx, doing, err)
+}
+
+// query runs one statement and hands each row of its result to scan.
+func (s *Store) query(ctx context.Context, doing string, scan func(*sql.Rows) error, statement string, args ...any) error {
+	return s.leave(ctx, doing, s.queryRows(ctx, scan, statement, args...))
+}
+
+func (s *Store) queryRows(ctx context.Context, scan func(*sql.Rows) error, statement string, args ...any) error {
+	rows, err := s.db.QueryContext(ctx, s.engine.sql(statement), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// transaction runs what takes more than one statement. It writes the words that
+// begin and end it itself, so that they do not depend on the driver's settings.
+func (s *Store) transaction(ctx context.Context, doing string, do func(context.Context, *sql.Conn) error) error {
+	var err error
+	for range abortedTries {
+		if err = s.transactOnce(ctx, do); !aborted(err) && !errors.Is(err, errNotBegun) {
+			break
+		}
+	}
+	return s.leave(ctx, doing, err)
+}
+
+// errNotBegun means that the pool had a connection that has ended.
+var errNotBegun = errors.New("webhook/sqlstore: the connection has ended")
+
+func (s *Store) transactOnce(ctx context.Context, do func(context.Context, *sql.Conn) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i, statement := range s.engine.begin {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			if errors.Is(err, driver.ErrBadConn) && i == 0 {
+				return fmt.Errorf("%w: %w", errNotBegun, err)
+			}
+			rollback(ctx, conn)
+			return err
+		}
+	}
+	if err := do(ctx, conn); err != nil {
+		rollback(ctx, conn)
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, `COMMIT`); err != nil {
+		rollback(ctx, conn)
+		return err
+	}
+	return nil
+}
+
+// rollback ends a transaction, or else its connection.
+func rollback(ctx context.Context, conn *sql.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, `ROLLBACK`); err != nil {
+		discard(conn)
+	}
+}
+
+// discard closes a connection instead of returning it to the pool.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+}
+
+// microseconds rounds up, so that what is short is not nothing.
+func microseconds(d time.Duration) int64 {
+	return int64((d + time.Microsecond - 1) / time.Microsecond)
 }

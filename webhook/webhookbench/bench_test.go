@@ -19,6 +19,7 @@ import (
 	"github.com/sentryflags/sentryflags-go/internal/benchratio"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 const secret = "benchmark-secret-0123456789abcdef"
@@ -65,8 +66,8 @@ func newClient(b *testing.B, url string, transport *http.Client) *webhook.Client
 	return client
 }
 
-func newItems(b *testing.B, url string, changes []webhook.Change) []webhook.Item {
-	emitter, err := webhook.NewEmitter(newClient(b, url, nil), &loop{}, webhook.EmitterConfig{})
+func newItems(b *testing.B, url string, changes []webhook.Change) []queue.Item {
+	emitter, err := webhook.NewEmitter(newClient(b, url, nil), newLoop(nil), webhook.EmitterConfig{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -79,8 +80,8 @@ func newItems(b *testing.B, url string, changes []webhook.Change) []webhook.Item
 }
 
 // newDeliverer returns a function that has an emitter deliver the items once.
-func newDeliverer(b *testing.B, url string, transport *http.Client, items []webhook.Item) func() {
-	store := &loop{items: items, ask: make(chan struct{}), settled: make(chan struct{})}
+func newDeliverer(b *testing.B, url string, transport *http.Client, items []queue.Item) func() {
+	store := newLoop(items)
 	emitter, err := webhook.NewEmitter(newClient(b, url, transport), store, webhook.EmitterConfig{Linger: -1})
 	if err != nil {
 		b.Fatal(err)
@@ -98,41 +99,48 @@ func newDeliverer(b *testing.B, url string, transport *http.Client, items []webh
 }
 
 // loop is a store that has the same items again each time it is asked, so that
-// delivery alone is measured.
+// delivery alone is measured. What it does not implement is not called.
 type loop struct {
-	items        []webhook.Item
+	queue.Store
+	entries      []queue.Entry
 	ask, settled chan struct{}
+	asked        bool // by the one goroutine that delivers
 }
 
-func (l *loop) Enqueue(context.Context, string, ...webhook.Item) (int, error) { return 0, nil }
-func (l *loop) Turn(context.Context, string) (webhook.Turn, error)            { return l, nil }
-func (l *loop) Replay(context.Context, string, ...string) (int, error)        { return 0, nil }
-func (l *loop) Release() error                                                { return nil }
-
-func (l *loop) Dead(context.Context, string, string, int) ([]webhook.DeadItem, error) {
-	return nil, nil
-}
-
-func (l *loop) Stats(context.Context, string) (webhook.StoreStats, error) {
-	return webhook.StoreStats{}, nil
-}
-
-func (l *loop) Take(ctx context.Context, limit int) ([]webhook.Item, error) {
-	if l.ask == nil {
-		return nil, nil
+func newLoop(items []queue.Item) *loop {
+	l := &loop{ask: make(chan struct{}), settled: make(chan struct{})}
+	for i, item := range items {
+		l.entries = append(l.entries, queue.Entry{Item: item, Seq: int64(i + 1)})
 	}
-	select {
-	case _, open := <-l.ask:
-		if !open {
-			return nil, nil
+	return l
+}
+
+func (l *loop) Lease(context.Context, string, string, time.Duration) (time.Duration, error) {
+	return 0, nil
+}
+
+func (l *loop) Release(context.Context, string, string, time.Duration) error { return nil }
+func (l *loop) Sweep(context.Context, int) (int, error)                      { return 0, nil }
+func (l *loop) Queues(context.Context) ([]string, error)                     { return nil, nil }
+func (l *loop) Stats(context.Context, string) (queue.Stats, error)           { return queue.Stats{}, nil }
+
+func (l *loop) List(context.Context, string, queue.Filter) ([]queue.Entry, error) { return nil, nil }
+
+func (l *loop) Due(ctx context.Context, _ string, _ int64, limit int) ([]queue.Entry, error) {
+	if !l.asked {
+		select {
+		case _, l.asked = <-l.ask:
+		case <-ctx.Done():
 		}
-		return l.items[:min(limit, len(l.items))], nil
-	case <-ctx.Done():
+	}
+	if !l.asked {
 		return nil, ctx.Err()
 	}
+	return l.entries[:min(limit, len(l.entries))], nil
 }
 
-func (l *loop) Settle(context.Context, ...webhook.Outcome) error {
+func (l *loop) Settle(context.Context, string, string, ...queue.Outcome) error {
+	l.asked = false
 	l.settled <- struct{}{}
 	return nil
 }

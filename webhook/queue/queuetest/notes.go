@@ -1,0 +1,135 @@
+package queuetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+// noted fails unless the note is so.
+func (s *suite) noted(store queue.Store, version int64, body string) {
+	s.Helper()
+	note, err := store.Note(s.Context(), name, "note")
+	if err != nil || note.Name != "note" || note.Version != version || string(note.Body) != body {
+		s.Fatalf("Note: %q, version %d, %.20q, %v; want version %d, %.20q", note.Name, note.Version, note.Body, err, version, body)
+	}
+	clear(note.Body) // who reads may
+}
+
+// swap swaps the note.
+func (s *suite) swap(store queue.Store, version int64, body string, items ...queue.Item) error {
+	_, err := store.Add(s.Context(), name, queue.Addition{Items: items, Note: &queue.Note{Name: "note", Version: version, Body: []byte(body)}})
+	return err
+}
+
+func (s *suite) notes() {
+	store := s.open()
+	s.noted(store, 0, "")
+	refused := func(version int64) {
+		s.Helper()
+		if err := s.swap(store, version, "refused"); !errors.Is(err, queue.ErrNoteChanged) {
+			s.Errorf("a swap of version %d: %v, want ErrNoteChanged", version, err)
+		}
+	}
+	for _, version := range []int64{1, -1} {
+		refused(version)
+	}
+	for i, body := range []string{"one", "", "\x00\xff", strings.Repeat("x", 100_000), "five"} {
+		version := int64(i)
+		if err := s.swap(store, version, body); err != nil {
+			s.Fatalf("a swap of version %d: %v", version, err)
+		}
+		s.noted(store, version+1, body)
+		for _, other := range []int64{version, version + 2, 0} {
+			refused(other)
+		}
+		s.noted(store, version+1, body)
+	}
+	for _, other := range [][2]string{{name, "Note"}, {"other", "note"}} {
+		if note, err := store.Note(s.Context(), other[0], other[1]); note.Version != 0 || len(note.Body) != 0 || err != nil {
+			s.Errorf("note %q of queue %q: %+v, %v", other[1], other[0], note, err)
+		}
+	}
+	body := []byte("the caller's")
+	if _, err := store.Add(s.Context(), name, queue.Addition{Note: &queue.Note{Name: "note", Version: 5, Body: body}}); err != nil {
+		s.Fatal(err)
+	}
+	clear(body)
+	s.noted(store, 6, "the caller's")
+	s.counts(store, 0, 0)
+}
+
+// noteAndItems: both or neither.
+func (s *suite) noteAndItems() {
+	store := s.open()
+	if err := s.swap(store, 0, "one", item("a")); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.swap(store, 0, "stale", item("b")); !errors.Is(err, queue.ErrNoteChanged) {
+		s.Errorf("a stale swap with an item: %v", err)
+	}
+	if err := s.swap(store, 1, "bad", item("c"), queue.Item{}); !errors.Is(err, queue.ErrInvalid) {
+		s.Errorf("a swap with a bad item: %v", err)
+	}
+	s.noted(store, 1, "one")
+	s.isDue(store, "a")
+	large := append(itemsOf("large", 1200), queue.Item{ID: "huge", Body: bytes.Repeat([]byte("x"), queue.MaxBody)})
+	if err := s.swap(store, 7, "stale", large...); !errors.Is(err, queue.ErrNoteChanged) {
+		s.Errorf("a stale swap with many items: %v", err)
+	}
+	s.isDue(store, "a")
+	s.adds(store, 1201, queue.Addition{Items: append(large, item("a")), Note: &queue.Note{Name: "note", Version: 1, Body: []byte("two")}})
+	s.noted(store, 2, "two")
+	s.counts(store, 1202, 0)
+	// That all items are known does not keep the note.
+	if err := s.swap(store, 2, "three", item("a")); err != nil {
+		s.Error(err)
+	}
+	s.noted(store, 3, "three")
+	s.adds(store, 1, queue.Addition{Items: []queue.Item{item("held")}, Owner: "me", Hold: s.unit(), Note: &queue.Note{Name: "other"}})
+	if e := s.entry(store, "held"); e.Owner != "me" {
+		s.Errorf("held: %+v", e)
+	}
+}
+
+func (s *suite) noteRace() {
+	store := s.open()
+	s.noteRaceOn(store, store)
+}
+
+// noteRaceOn counts up in a note from all sides. Each swap that has succeeded has
+// one item, and each version one swap.
+func (s *suite) noteRaceOn(stores ...queue.Store) {
+	s.Helper()
+	const each, sides = 10, 3
+	var all sync.WaitGroup
+	for i, store := range stores {
+		for side := range sides {
+			all.Go(func() {
+				for n := 0; n < each; {
+					note, err := store.Note(s.Context(), name, "note")
+					if err != nil {
+						s.Errorf("Note: %v", err)
+						return
+					}
+					err = s.swap(store, note.Version, fmt.Sprint(note.Version+1), item(fmt.Sprint(i, side, n)), item(fmt.Sprint("version ", note.Version)))
+					switch {
+					case err == nil:
+						n++
+					case !errors.Is(err, queue.ErrNoteChanged):
+						s.Errorf("Add: %v", err)
+						return
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	swaps := each * sides * len(stores)
+	s.noted(stores[0], int64(swaps), fmt.Sprint(swaps))
+	s.counts(stores[0], 2*swaps, 0)
+}

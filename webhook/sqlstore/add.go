@@ -1,0 +1,216 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+// MaxStatement is the most items that [Store.Statement] takes, and the most that
+// Add inserts with one statement: databases limit its parameters.
+const MaxStatement = 500
+
+// statementBytes bounds the bodies in one statement.
+const statementBytes = 8 << 20
+
+// Add implements [queue.Store]. It returns after the commit has reached the disk.
+// Up to [MaxStatement] items of up to 8 MiB without a note are one statement, any
+// more are a transaction.
+func (s *Store) Add(ctx context.Context, queueName string, a queue.Addition) (int, error) {
+	if err := s.enter(ctx, queueName); err != nil {
+		return 0, err
+	}
+	if err := a.Validate(); err != nil {
+		return 0, err
+	}
+	chunks := cut(a.Items)
+	switch {
+	case a.Note == nil && len(chunks) == 0:
+		return 0, nil
+	case a.Note == nil && len(chunks) == 1:
+		statement, args := s.insertion(queueName, chunks[0], a)
+		return s.exec(ctx, "add", statement, args...)
+	}
+	added := 0
+	err := s.transaction(ctx, "add", func(ctx context.Context, conn *sql.Conn) error {
+		var err error
+		added, err = s.addAll(ctx, conn, queueName, chunks, a)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return added, nil
+}
+
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// addAll swaps the note and inserts all chunks. The note comes first: its row
+// keeps those apart who swap it at the same time.
+func (s *Store) addAll(ctx context.Context, db execer, queueName string, chunks [][]queue.Item, a queue.Addition) (int, error) {
+	if a.Note != nil {
+		if err := s.swap(ctx, db, queueName, *a.Note); err != nil {
+			return 0, err
+		}
+	}
+	added := 0
+	for _, chunk := range chunks {
+		statement, args := s.insertion(queueName, chunk, a)
+		n, err := changed(db.ExecContext(ctx, s.engine.sql(statement), args...))
+		if err != nil {
+			return 0, err
+		}
+		added += n
+	}
+	return added, nil
+}
+
+func changed(result sql.Result, err error) (int, error) {
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+func (s *Store) swap(ctx context.Context, db execer, queueName string, note queue.Note) error {
+	statement := `UPDATE {p}notes SET version = version + 1, body = $4 WHERE queue = $1 AND name = $2 AND version = $3`
+	if note.Version == 0 {
+		statement = `INSERT INTO {p}notes (queue, name, version, body) VALUES ($1, $2, $3 + 1, $4) ON CONFLICT (queue, name) DO NOTHING`
+	}
+	n, err := changed(db.ExecContext(ctx, s.engine.sql(statement), queueName, note.Name, note.Version, present(note.Body)))
+	if err == nil && n == 0 {
+		err = queue.ErrNoteChanged
+	}
+	return err
+}
+
+// present is the bytes of a column that has no NULL.
+func present(body []byte) []byte {
+	if body == nil {
+		return []byte{}
+	}
+	return body
+}
+
+// EnqueueTx adds items to a queue within the caller's own transaction on the
+// store's database, so that a row and the record of its change commit together
+// or not at all. It returns how many were new; whether they stay is decided by
+// the commit. Call the emitter's Wake after the commit, or it finds them at its
+// next look, a second later. For a transaction that is no [sql.Tx] see
+// [Store.Statement].
+//
+// So that items with the same key are delivered in the order of their commits,
+// have the transaction lock what the key stands for before the call: an UPDATE
+// of the flag's row does. With PostgreSQL two transactions that lock nothing in
+// common have no order: what is committed first may be delivered first, whoever
+// called EnqueueTx first.
+//
+// With PostgreSQL an error has aborted the transaction, as every error of a
+// statement does. Two transactions that enqueue an item with the same ID wait
+// for each other, and settling an item waits for the end of a transaction that
+// has enqueued it again: keep transactions short.
+//
+// With SQLite a transaction has to take the write lock when it begins, as
+// _txlock=immediate in [SQLiteDSN] has it: one that has read before another one
+// wrote cannot write any more, and fails with [ErrBusy].
+func (s *Store) EnqueueTx(ctx context.Context, tx *sql.Tx, queueName string, items ...queue.Item) (int, error) {
+	if tx == nil {
+		return 0, errors.New("webhook/sqlstore: EnqueueTx needs a transaction; use Add without one")
+	}
+	if err := s.enter(ctx, queueName); err != nil {
+		return 0, err
+	}
+	a := queue.Addition{Items: items}
+	if err := a.Validate(); err != nil {
+		return 0, err
+	}
+	added, err := s.addAll(ctx, tx, queueName, cut(items), a)
+	if err != nil {
+		return 0, explainTx(ctx, err)
+	}
+	return added, nil
+}
+
+// explainTx says why a transaction of the caller cannot write.
+func explainTx(ctx context.Context, err error) error {
+	switch code := sqliteCode(err); {
+	case code == sqliteSnapshot:
+		return fmt.Errorf("%w: the transaction has read before another one wrote, so it can write no more, however long it waits; begin it with the write lock (_txlock=immediate in the DSN, see SQLiteDSN): %w", ErrBusy, err)
+	case code&0xff == sqliteBusy:
+		return fmt.Errorf("%w: another one is writing; a transaction that reads first does not wait for it: begin it with the write lock (_txlock=immediate in the DSN, see SQLiteDSN): %w", ErrBusy, err)
+	}
+	return explain(ctx, "enqueue in a transaction", err)
+}
+
+// Statement returns the one statement, in the database's own form, that adds
+// items to a queue, for transactions that are no [sql.Tx]: run it once, in a
+// transaction on the store's database. All that [Store.EnqueueTx] says holds; the
+// rows that it affects are the new items. It takes 1 to [MaxStatement] items with
+// bodies of up to 8 MiB in all; more is [queue.ErrInvalid].
+//
+//	tx.Exec(ctx, query, args...)                        // pgx.Tx
+//	tx.Tx.ExecContext(ctx, query, args...)              // bun.Tx: its own ExecContext would read ? in it
+//	tx.Statement.ConnPool.ExecContext(ctx, query, args...) // *gorm.DB within Transaction
+func (s *Store) Statement(queueName string, items ...queue.Item) (query string, args []any, err error) {
+	a := queue.Addition{Items: items}
+	if err := errors.Join(queue.ValidateName("queue", queueName), a.Validate()); err != nil {
+		return "", nil, err
+	}
+	chunks := cut(items)
+	if len(chunks) != 1 {
+		return "", nil, fmt.Errorf("%w: Statement takes 1 to %d items with up to %d bytes", queue.ErrInvalid, MaxStatement, statementBytes)
+	}
+	query, args = s.insertion(queueName, chunks[0], a)
+	return s.engine.sql(query), args, nil
+}
+
+// cut cuts the items, each ID once, into chunks for one statement each.
+func cut(items []queue.Item) [][]queue.Item {
+	var chunks [][]queue.Item
+	var rows, size int
+	seen := make(map[string]struct{}, len(items))
+	for _, item := range items {
+		if _, repeated := seen[item.ID]; repeated {
+			continue
+		}
+		seen[item.ID] = struct{}{}
+		if len(chunks) == 0 || rows == MaxStatement || size+len(item.Body) > statementBytes {
+			chunks = append(chunks, nil)
+			rows, size = 0, 0
+		}
+		last := len(chunks) - 1
+		chunks[last] = append(chunks[last], item)
+		rows++
+		size += len(item.Body)
+	}
+	return chunks
+}
+
+// insertion adds a chunk. A known item is passed over; one that was settled
+// longer ago than the window is new again, with a new seq.
+func (s *Store) insertion(queueName string, items []queue.Item, a queue.Addition) (string, []any) {
+	var b strings.Builder
+	b.WriteString("INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due, delay, owner) VALUES ")
+	args := []any{queueName, microseconds(s.window), microseconds(a.Hold), a.Owner}
+	for i, item := range items {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		n := len(args)
+		fmt.Fprintf(&b, "($1, $%d, $%d, $%d, {now}, {now}, {now} + $3, $3, $4)", n+1, n+2, n+3)
+		args = append(args, item.ID, item.Key, append([]byte{}, item.Body...))
+	}
+	b.WriteString(` ON CONFLICT (queue, id) DO UPDATE
+		SET seq = excluded.seq, ord_key = excluded.ord_key, body = excluded.body, state = 0,
+			added_at = excluded.added_at, since = excluded.since, due = excluded.due, delay = excluded.delay,
+			owner = excluded.owner, tries = 0, reason = ''
+		WHERE {p}entries.state IN (1, 3) AND {p}entries.since <= excluded.since - $2`)
+	return b.String(), args
+}

@@ -355,3 +355,8 @@ func eventually(t testing.TB, within time.Duration, what string, holds func() bo
 		}
 	}
 }
+
+// logTo collects log lines.
+func logTo(w *lines) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

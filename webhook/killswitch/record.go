@@ -56,10 +56,24 @@ func (r *Relay) record(ctx context.Context, k *kill, id string) bool {
 			r.late.add(1)
 			r.report(reportOf(k, fmt.Errorf("%w yet; it is tried again: %w", ErrNotRecorded, safe{err}), 0))
 		}
-		if sleep(ctx, pauseAfter(failures)) != nil {
+		if !r.waits(ctx, pauseAfter(failures)) {
 			return false
 		}
 	}
+}
+
+// waits waits, and reports whether to go on: not when the relay is to end and
+// another process can.
+func (r *Relay) waits(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-r.hurry:
+	}
+	return false
 }
 
 func (r *Relay) emit(ctx context.Context, change webhook.Change) (err error) {

@@ -369,6 +369,9 @@ func (r *Relay) end() {
 	r.accepting.Wait()
 	if r.lossy {
 		r.drain()
+	} else {
+		// Another process can go on. A store that is gone is not waited for.
+		defer time.AfterFunc(attemptTimeout+2*storeCall, r.cancel).Stop()
 	}
 	r.endLoop()
 	r.loops.Wait()

@@ -190,7 +190,11 @@ func (j *journal) admit(s *state, k kill, id, landed string) applied {
 		return applied{items: []queue.Item{j.item(&k, id)}, inPlay: true}
 	}
 	now := time.Now()
-	switch reason := s.refuses(&k, j.limits, now); {
+	reason := s.refuses(&k, j.limits, now)
+	if !k.On && f.On != nil && f.On.ID != landed && f.On.Kill.At.After(k.At) && f.On.Kill.after(&k) {
+		reason = ReasonOvertaken // the store was away when this came, and a later alert was there first
+	}
+	switch {
 	case reason == ReasonOvertaken && !k.On:
 		// It is on its way already, and may be the later of the two to get there:
 		// what has overtaken it is repeated.

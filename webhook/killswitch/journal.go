@@ -54,7 +54,7 @@ type journal struct {
 	held       map[string]int64 // items of this process: their Seq
 	down       [2]bool          // by call
 
-	reading   sync.Mutex
+	reading   chan struct{} // one reads at a time
 	readBegan time.Time // of the last reading that worked
 }
 
@@ -103,7 +103,7 @@ func newJournal(store queue.Store, name, owner string, l limits, hold time.Durat
 	empty, _ := decodeState(nil)
 	return &journal{
 		store: store, queue: name, owner: owner, limits: l, hold: hold, failure: failure,
-		base: empty, view: empty.clone(), wake: make(chan struct{}, 1), poked: make(chan struct{}, 1), seen: map[string]time.Time{}, held: map[string]int64{},
+		base: empty, view: empty.clone(), wake: make(chan struct{}, 1), poked: make(chan struct{}, 1), reading: make(chan struct{}, 1), seen: map[string]time.Time{}, held: map[string]int64{},
 	}
 }
 
@@ -344,8 +344,12 @@ func (j *journal) rebase(s *state, version int64) {
 // read reads the state, if somebody else has changed it.
 func (j *journal) read(ctx context.Context) error {
 	arrived := time.Now()
-	j.reading.Lock()
-	defer j.reading.Unlock()
+	select {
+	case j.reading <- struct{}{}:
+		defer func() { <-j.reading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if j.readBegan.After(arrived) {
 		return nil // somebody has read it since this was called
 	}

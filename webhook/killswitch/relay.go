@@ -225,7 +225,6 @@ func (r *Relay) act(ctx context.Context, a *alert.Alert, body []byte, d Decision
 	if d.Reason = reason; reason != ReasonActs {
 		return d
 	}
-	d.Verdict = Acted
 	if r.config.DryRun {
 		d.Reason = ReasonDryRun
 		return d.about(admitted)

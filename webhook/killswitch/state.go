@@ -243,10 +243,16 @@ func (s *state) apply(k *kill, id string, was State, now time.Time, settled func
 	f.Applied = slices.DeleteFunc(f.Applied, func(other string) bool { return other == id || settled(other) })
 	f.Applied = append(f.Applied[max(0, len(f.Applied)-maxApplied+1):], id)
 	switch {
-	case k.On:
+	case k.On && (f.Off == nil || f.Off.Order < k.Order):
 		f.Killed = nil
+	case k.On, f.On != nil && f.On.Order > k.Order: // another one is newer
 	case f.Killed == nil:
 		f.Killed = &killed{ID: id, Kill: *k, Since: now.UTC().Truncate(time.Microsecond), Was: was}
+	case was == StateOn && f.Killed.Was != StateOn:
+		// Of two that switched it off at the same time, this one was the first.
+		first := *f.Killed
+		first.Was = was
+		f.Killed = &first
 	}
 }
 

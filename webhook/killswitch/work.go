@@ -125,7 +125,17 @@ func (w *work) afterDirect(ctx context.Context, c *change, was State) {
 			return
 		}
 	}
-	w.conclude(ctx, was)
+	// It may itself have landed behind a newer one.
+	newer, err := w.dispute(ctx)
+	switch {
+	case err != nil:
+		wait, _ := w.judge(err)
+		w.putOff(ctx, wait, err)
+	case newer != nil && newer.Kill.On:
+		w.record(ctx) // it was switched, and on again since
+	default:
+		w.conclude(ctx, was)
+	}
 }
 
 // fromQueue makes a switch that the queue has: one that failed, that a dead

@@ -125,11 +125,22 @@ func (r *Relay) await(admitted []*admission, d Decision, deadline time.Time) Dec
 		case <-one.switched:
 		case <-timer.C:
 			timer.Reset(0)
-			d.Status = http.StatusAccepted
+			if !one.isSwitched() {
+				d.Status = http.StatusAccepted
+			}
 		}
 		r.watched.Delete(one.change.id)
 	}
 	return d.about(acting)
+}
+
+func (a *admission) isSwitched() bool {
+	select {
+	case <-a.switched:
+		return true
+	default:
+		return false
+	}
 }
 
 // refused says why the journal did not admit a kill; empty if it did, or has not

@@ -55,7 +55,7 @@ type journal struct {
 	down       [2]bool          // by call
 
 	reading   chan struct{} // one reads at a time
-	readBegan time.Time // of the last reading that worked
+	readBegan time.Time     // of the last reading that worked
 }
 
 // call is a kind of call of the store: one may work while the other does not.

@@ -55,6 +55,8 @@ func by(t killswitch.Toggler) map[string]killswitch.Toggler {
 	return map[string]killswitch.Toggler{"test": t}
 }
 
+var silent = slog.New(slog.DiscardHandler)
+
 const testQueue = "killswitch:test"
 
 var (
@@ -147,7 +149,7 @@ func newRelay(t testing.TB, config killswitch.Config) *killswitch.Relay {
 		config.Secrets = []signing.Secret{clientSecret}
 	}
 	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
+		config.Logger = silent
 	}
 	relay, err := killswitch.NewRelay(config)
 	if err != nil {

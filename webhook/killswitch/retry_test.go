@@ -187,7 +187,7 @@ func TestRetryGivesWay(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		flags.setFail(nil)
-		if _, err := killswitch.OpenJournal(store, testQueue).Restore(t.Context(), killswitch.Restoration{Flag: "f", By: "Ada", Toggler: &flags}); err != nil {
+		if _, err := killswitch.OpenJournal(store, testQueue).Restore(t.Context(), killswitch.Restoration{Flag: "f", By: "Ada", Toggler: &flags, Logger: silent}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)

@@ -247,7 +247,8 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 		err = nil
 	}
 	if err == nil {
-		w.relay.config.Logger.Info("killswitch: switched", "flag", k.key(), "on", k.On, "was", was.String(), "alert", quote(k.Alert), "attempts", w.attempts)
+		w.relay.config.Logger.Info("killswitch: switched",
+			"flag", k.key(), "on", k.On, "was", was.String(), "alert", quote(k.Alert), "by", quote(k.By), "attempts", w.attempts)
 	}
 	return was, err
 }

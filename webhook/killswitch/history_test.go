@@ -117,6 +117,7 @@ type history struct {
 	excused map[string]bool // flags of which a person was told
 	last    map[string]bool // the newest decision, by flag
 	signed  map[string]time.Time
+	hung    bool
 	acted   map[string]int
 	begun   []*process
 }
@@ -187,9 +188,9 @@ func (h *history) alert(i int, name, flag, action string, age time.Duration) {
 		return
 	}
 	h.acted[flag]++
-	// A relay that cannot ask the store may act on an alert that was overtaken:
-	// that is put right once it can.
-	if !h.both[i].hangs.Load() || at.After(h.signed[flag]) {
+	// While the store hangs for a relay, one may act on an alert that was
+	// overtaken: that is put right once it can tell.
+	if !h.hung || at.After(h.signed[flag]) {
 		h.last[flag], h.signed[flag] = action == "resolved", at
 	}
 }
@@ -218,6 +219,7 @@ func playHistory(t *testing.T, steps []string, picks []int) string {
 		case "lost answers":
 			h.lostAnswers.Store(!h.lostAnswers.Load())
 		case "hang":
+			h.hung = true
 			h.both[one].hangs.Store(!h.both[one].hangs.Load())
 		case "crash":
 			if h.both[one].hangs.Load() { // what is in memory only is lost

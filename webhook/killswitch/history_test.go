@@ -155,7 +155,7 @@ func (h *history) start(t *testing.T, i int) {
 		OnReport: func(r killswitch.Report) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			if !p.dead.Load() && (errors.Is(r.Err, killswitch.ErrNotSwitched) || errors.Is(r.Err, killswitch.ErrOvertaken)) {
+			if !p.dead.Load() && (errors.Is(r.Err, killswitch.ErrNotSwitched) || errors.Is(r.Err, killswitch.ErrOvertaken) || errors.Is(r.Err, killswitch.ErrStore)) {
 				h.excused[r.Target.Flag] = true
 			}
 		},

@@ -6,23 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// limits are what decides how many flags an event shows, together with the names recorded under them. Trackers with
-// equal limits share one: the processor that renders an event is told neither tracker nor scope, and reads them from
-// the key of the event's newest flag.
+// limits are what decides how many flags an event shows. Trackers with equal limits share one: the processor that
+// renders an event is told neither tracker nor scope, and finds them by the byte that each flag carries.
 type limits struct {
 	capacity int
 	maxBytes int
-	names    nameTable
+	place    byte // in the registry
+	chunk    atomic.Pointer[stampChunk]
 }
 
-// maxLimits is how many different limits one process may use: their place in the registry is one byte of each key.
+// maxLimits is how many different limits one process may use.
 const maxLimits = 250
 
 // registry holds all limits in use. It only grows.
 var registry struct {
-	mu   sync.Mutex
-	all  atomic.Pointer[[]*limits]
-	most atomic.Int64 // the largest capacity in use
+	mu  sync.Mutex
+	all atomic.Pointer[[]*limits]
 }
 
 // limitsFor returns the limits with this capacity and byte budget, both already validated.
@@ -42,11 +41,9 @@ func limitsFor(capacity, maxBytes int) (*limits, error) {
 		return nil, fmt.Errorf("%w: more than %d different combinations of capacity and byte budget in one process; "+
 			"make trackers once and keep them", ErrInvalidOption, maxLimits)
 	}
-	l := &limits{capacity: capacity, maxBytes: maxBytes}
-	l.names.prefix = keyPrefix + string([]byte{byte(len(all))})
+	l := &limits{capacity: capacity, maxBytes: maxBytes, place: byte(len(all))}
 	grown := append(all[:len(all):len(all)], l)
 	registry.all.Store(&grown)
-	registry.most.Store(max(registry.most.Load(), int64(capacity)))
 	return l, nil
 }
 
@@ -55,5 +52,5 @@ func limitsOf(place byte) *limits {
 	if p := registry.all.Load(); p != nil && int(place) < len(*p) {
 		return (*p)[place]
 	}
-	return nil
+	return &limits{} // not ours: nothing is shown
 }

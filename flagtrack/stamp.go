@@ -6,61 +6,62 @@ import (
 )
 
 const (
-	// stampLen is the length of a stamp: a 56-bit count, big-endian, so that stamps compare as strings in the order in
-	// which they were taken. At ten million records a second it lasts for 228 years.
+	// stampLen is the length of a stamp: a 56-bit count, big-endian. At ten million records a second it lasts for 228
+	// years.
 	stampLen = 7
-	// markLen is the length of a stamp and the one byte behind it.
-	markLen = stampLen + 1
-	// stampsPerChunk fills 256 bytes. Small on purpose: one flag of a quiet scope keeps its whole chunk.
+	// falseLen is the length of a stamp and the place of the limits.
+	falseLen = stampLen + 1
+	// trueLen is the length of those and trueByte.
+	trueLen = falseLen + 1
+	// stampsPerChunk fills 288 bytes. Small on purpose: one flag of a quiet scope keeps its whole chunk.
 	stampsPerChunk = 32
 )
 
-// stampSource gives out one increasing sequence for the whole process, because a fork's flags must be ordered with
-// those recorded after it, on any goroutine. The strings are cut from chunks, so that a record allocates nothing.
-type stampSource struct {
+// stamps counts the records of the whole process, because a fork's flags must be ordered with those recorded after it,
+// on any goroutine. It has cache lines of its own: what a record only reads must not lie beside what every record
+// writes.
+var stamps struct {
+	_     [128]byte
 	count atomic.Uint64
-	chunk atomic.Pointer[stampChunk]
+	_     [128]byte
 }
 
-// stampChunk holds the stamps of the numbers from block*stampsPerChunk on.
+// stampChunk holds the marks of the numbers from block*stampsPerChunk on.
 type stampChunk struct {
 	block uint64
 	text  string
 }
 
-// next returns the next number and its mark: the stamp and one byte more. mark[:stampLen] is the stamp alone.
-func (s *stampSource) next() (n uint64, mark string) {
-	n = s.count.Add(1)
-	c := s.chunk.Load()
+// mark returns a new stamp with the place of l and trueByte behind it. The strings are cut from chunks, so that a
+// record allocates nothing.
+func (l *limits) mark() string {
+	n := stamps.count.Add(1)
+	c := l.chunk.Load()
 	if c == nil || c.block != n/stampsPerChunk {
-		c = s.load(c, n/stampsPerChunk)
+		c = l.nextChunk(c, n/stampsPerChunk)
 	}
-	i := n % stampsPerChunk * markLen
-	return n, c.text[i : i+markLen]
+	i := n % stampsPerChunk * trueLen
+	return c.text[i : i+trueLen]
 }
 
-// load returns a chunk for block and makes it the current one in place of old, unless another goroutine was quicker:
-// the others of this block then use that one, or make one too.
-func (s *stampSource) load(old *stampChunk, block uint64) *stampChunk {
-	fresh := newStampChunk(block)
+// nextChunk returns a chunk for block and makes it the current one in place of old, unless another goroutine was
+// quicker: the others of this block then use that one, or make one too.
+func (l *limits) nextChunk(old *stampChunk, block uint64) *stampChunk {
+	var text [stampsPerChunk * trueLen]byte
+	for i := range uint64(stampsPerChunk) {
+		mark := text[i*trueLen : (i+1)*trueLen]
+		binary.BigEndian.PutUint64(mark, (block*stampsPerChunk+i)<<8|uint64(l.place))
+		mark[falseLen] = trueByte
+	}
+	fresh := &stampChunk{block: block, text: string(text[:])}
 	if old == nil || old.block < block {
-		s.chunk.CompareAndSwap(old, fresh)
+		l.chunk.CompareAndSwap(old, fresh)
 	}
 	return fresh
 }
 
-func newStampChunk(block uint64) *stampChunk {
-	var text [stampsPerChunk * markLen]byte
-	first := block * stampsPerChunk
-	for i := range uint64(stampsPerChunk) {
-		binary.BigEndian.PutUint64(text[i*markLen:], (first+i)<<8|trueByte)
-	}
-	return &stampChunk{block: block, text: string(text[:])}
-}
-
-// stampNumber returns the number in the stamp that text starts with.
-func stampNumber(text string) (n uint64) {
-	_ = text[stampLen-1]
+// stampOf returns the number in the stamp that text starts with.
+func stampOf(text string) (n uint64) {
 	for i := range stampLen {
 		n = n<<8 | uint64(text[i])
 	}

@@ -49,3 +49,16 @@ func BenchmarkParse(b *testing.B) {
 		})
 	}
 }
+
+// What is not kept costs nothing: an alert of any size allocates the same.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations are asserted without the race detector")
+	}
+	for _, size := range []int{1_000, 100_000} {
+		body := alertOf(size)
+		if n := testing.AllocsPerRun(100, func() { _, _ = alert.Parse(body) }); n > 20 {
+			t.Errorf("%d bytes allocate %v times, at most 20 are promised", size, n)
+		}
+	}
+}

@@ -8,7 +8,8 @@ import (
 // Toggler sets the state of flags in a flag system.
 //
 // Toggle sets the flag of s to s.On and returns the state that the flag had
-// before, StateUnknown if it cannot tell. Setting a state that is set already
+// before, StateUnknown if it cannot tell; it may know that beside an error, too.
+// Setting a state that is set already
 // must be harmless, because a call whose outcome is not known is repeated, with
 // the same [Switch.ID]. Toggle is called from several goroutines, for different
 // flags at the same time, and must return when ctx ends.

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +21,8 @@ const (
 	busyPatience = 5 * time.Second
 	busyPause    = 25 * time.Millisecond
 	// abortedTries is how often something is run that PostgreSQL gives up to
-	// resolve a deadlock.
-	abortedTries = 10
+	// resolve a deadlock or, under a strict isolation, a collision.
+	abortedTries = 50
 	// rollbackTimeout bounds the end of a transaction that has failed.
 	rollbackTimeout = time.Second
 )
@@ -38,6 +39,8 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+
+	horizons horizons
 }
 
 var _ queue.Store = (*Store)(nil)
@@ -135,7 +138,8 @@ func (s *Store) leave(ctx context.Context, doing string, err error) error {
 func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int, error) {
 	statement = s.engine.sql(statement)
 	var err error
-	for range abortedTries {
+	for try := range abortedTries {
+		again(ctx, try)
 		var result sql.Result
 		if result, err = s.db.ExecContext(ctx, statement, args...); err == nil {
 			n, err := result.RowsAffected()
@@ -146,6 +150,17 @@ func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) 
 		}
 	}
 	return 0, s.leave(ctx, doing, err)
+}
+
+// again waits a little before a further try, so that those who collide come apart.
+func again(ctx context.Context, try int) {
+	if try == 0 {
+		return
+	}
+	select {
+	case <-time.After(rand.N(time.Duration(try) * 2 * time.Millisecond)):
+	case <-ctx.Done():
+	}
 }
 
 // query runs one statement and hands each row of its result to scan.
@@ -171,7 +186,8 @@ func (s *Store) queryRows(ctx context.Context, scan func(*sql.Rows) error, state
 // begin and end it itself, so that they do not depend on the driver's settings.
 func (s *Store) transaction(ctx context.Context, doing string, do func(context.Context, *sql.Conn) error) error {
 	var err error
-	for range abortedTries {
+	for try := range abortedTries {
+		again(ctx, try)
 		if err = s.transactOnce(ctx, do); !aborted(err) && !errors.Is(err, errNotBegun) {
 			break
 		}

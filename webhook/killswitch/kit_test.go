@@ -362,3 +362,7 @@ func eventually(t testing.TB, within time.Duration, what string, holds func() bo
 func logTo(w *lines) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
+
+func newGet() *http.Request { return httptest.NewRequest(http.MethodGet, "/", http.NoBody) }

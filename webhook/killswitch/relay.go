@@ -71,12 +71,12 @@ type Relay struct {
 
 	watched sync.Map // by item, a channel that is closed when it is switched
 
-	works   sync.WaitGroup // switches under way
-	hurry   chan struct{}  // closed when nothing is tried again in this process
-	ctx     context.Context
+	works   sync.WaitGroup     // switches under way
+	hurry   chan struct{}      // closed when nothing is tried again in this process
+	ctx     context.Context    //nolint:containedctx // the relay's life
 	cancel  context.CancelFunc // ends everything
 	loops   sync.WaitGroup     // what works on the queues
-	loopCtx context.Context
+	loopCtx context.Context    //nolint:containedctx // that of its loops
 	endLoop context.CancelFunc
 	keepers sync.WaitGroup // what looks after the journals
 
@@ -328,7 +328,7 @@ func (r *Relay) Close(ctx context.Context) error {
 		if !r.lossy {
 			close(r.hurry)
 		}
-		go r.end()
+		go r.end() //nolint:contextcheck // it ends on its own, or when it is cancelled
 	})
 	early, cancel := context.WithCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {

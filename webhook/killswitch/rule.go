@@ -2,7 +2,6 @@ package killswitch
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -158,11 +157,11 @@ func (r Rule) validate() error {
 	}
 	switch {
 	case r.Alert == "" && r.AlertID == "":
-		return errors.New("Alert: it or AlertID must be set; an alert that no rule names does nothing")
+		return ruleError("Alert", "it or AlertID must be set; an alert that no rule names does nothing")
 	case r.Project == "":
-		return errors.New("Project: it must be set")
+		return ruleError("Project", "it must be set")
 	case len(r.When) == 0:
-		return errors.New("When: it must be set on a rule that switches on")
+		return ruleError("When", "it must be set on a rule that switches on")
 	case r.Evaluated != EvaluatedAny && r.Evaluated != EvaluatedOn && r.Evaluated != EvaluatedOff:
 		return fmt.Errorf("Evaluated: it must be %q, %q or empty", EvaluatedOn, EvaluatedOff)
 	}
@@ -176,6 +175,9 @@ func (r Rule) validate() error {
 	}
 	return nil
 }
+
+// ruleError names the field and what it must be.
+func ruleError(field, rule string) error { return fmt.Errorf("%s: %s", field, rule) }
 
 // Warnings says what of the rule can never hold, in full sentences: conditions
 // that the alerts which it names cannot meet. A rule with a warning may be legal

@@ -38,6 +38,18 @@ func (r Rule) Explain(a *alert.Alert) []Condition {
 	return r.explain(a)
 }
 
+// Conditions says what the rule asks for, without an alert: "Project: "shop"".
+func (r Rule) Conditions() []string {
+	r = r.withDefaults()
+	var all []string
+	for _, c := range r.explain(&alert.Alert{}) {
+		if c.Field != "IssueType" || r.IssueType != alert.IssueTypeError {
+			all = append(all, c.Field+": "+c.Want)
+		}
+	}
+	return all
+}
+
 func (r *Rule) explain(a *alert.Alert) []Condition {
 	var conditions []Condition
 	add := func(field, want, got string, holds bool) {

@@ -33,6 +33,7 @@ type work struct {
 	tries    int   // before this process had it
 	attempts int   // in this process
 	alone    bool  // nothing else can have switched the flag meanwhile
+	sawOn    bool  // an attempt has found the flag on
 	switched chan struct{}
 	once     sync.Once
 }
@@ -241,6 +242,7 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	was, err := toggle(ctx, w.toggler, k.switchOf(id))
+	w.sawOn = w.sawOn || was == StateOn && !k.On // also one that failed
 	steer := steering(err)
 	if err != nil && steer.Unconfirmed {
 		w.relay.reportOnce("unconfirmed\x00"+w.id, reportOf(k, fmt.Errorf("%w: %w", ErrUnconfirmed, safe{err}), w.attempts))
@@ -289,7 +291,10 @@ func (w *work) made() {
 func (w *work) conclude(ctx context.Context, was State) {
 	// "Off" may be our own doing, if this is not the first attempt or not the only
 	// switch.
-	if was == StateOff && (w.tries+w.attempts > 1 || !w.alone) {
+	switch {
+	case w.sawOn:
+		was = StateOn
+	case was == StateOff && (w.tries+w.attempts > 1 || !w.alone):
 		was = StateUnknown
 	}
 	k, id := w.kill, w.id

@@ -198,7 +198,7 @@ func (j *journal) admit(s *state, k kill, id, landed string) applied {
 	f := s.flag(k.key())
 	if known := f.decided(id); known != nil { // it was written, and the store did not tell
 		k.Order = known.Order
-		return applied{items: []queue.Item{j.item(&k, id)}, inPlay: true}
+		return applied{kill: &k, id: id, inPlay: true}
 	}
 	now := time.Now()
 	reason := s.refuses(&k, j.limits, now)
@@ -211,7 +211,7 @@ func (j *journal) admit(s *state, k kill, id, landed string) applied {
 		// what has overtaken it is repeated.
 		again := f.On.Kill
 		again.Order, again.Again = f.On.Order, true
-		return applied{reason: reason, items: []queue.Item{j.item(&again, itemID(f.On.ID+id, again.Target))}}
+		return applied{reason: reason, kill: &again, id: itemID(f.On.ID+id, again.Target)}
 	case reason == ReasonCap && !k.On: // that was asked before it began
 	case reason != "":
 		return applied{reason: reason}
@@ -221,7 +221,7 @@ func (j *journal) admit(s *state, k kill, id, landed string) applied {
 		alone:  f.Off == nil && f.On == nil && f.Killed == nil,
 	}
 	s.admit(&k, id, j.limits, now)
-	result.items = []queue.Item{j.item(&k, id)}
+	result.kill, result.id = &k, id
 	return result
 }
 

@@ -2,6 +2,8 @@ package killswitch
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"slices"
 	"strings"
@@ -215,13 +217,14 @@ func killOf(rule *Rule, a *alert.Alert, now time.Time) kill {
 }
 
 // identity tells alert rules apart: by id where there is one, since people edit
-// names.
+// names. It is a digest, for names are foreign text of any length.
 func identity(a *alert.Alert) string {
 	rule := "name " + a.Name
 	if a.RuleID != "" {
 		rule = "id " + a.RuleID
 	}
-	return strings.Join(append([]string{string(a.Resource), rule}, a.Projects...), "\x00")
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{string(a.Resource), rule}, a.Projects...), "\x00")))
+	return hex.EncodeToString(sum[:16])
 }
 
 // incident is the id of what opens and closes.
@@ -229,7 +232,7 @@ func incident(a *alert.Alert) string {
 	if a.Resource != alert.MetricAlert {
 		return ""
 	}
-	return a.ID
+	return firstRunes(a.ID, maxQuoted)
 }
 
 // authorOf is the name under which a switch shows in Sentry's flag log: the

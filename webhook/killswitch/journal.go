@@ -1,6 +1,7 @@
 package killswitch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,8 @@ const (
 	// The pauses after the store has failed.
 	minStorePause = 50 * time.Millisecond
 	maxStorePause = 2 * time.Second
+	// linger is how long a change without an item waits for others.
+	linger = 5 * time.Millisecond
 	// maxUnwritten bounds what waits for a store that fails.
 	maxUnwritten = 10_000
 	// maxGroup is how many changes are written at once.
@@ -85,6 +88,7 @@ type change struct {
 	written chan struct{}
 	result  applied
 	entry   queue.Entry
+	stored  kill // as the item has it
 
 	// late is closed when the store has failed to take it once.
 	late     chan struct{}
@@ -93,7 +97,8 @@ type change struct {
 
 // applied is what became of a change.
 type applied struct {
-	items  []queue.Item
+	kill   *kill  // the item to add, if any
+	id     string // of the item
 	reason Reason // why a kill was not admitted
 	inPlay bool   // a switch of the flag the other way may be under way
 	alone  bool   // no other decision about the flag is known
@@ -112,6 +117,14 @@ func (j *journal) submit(c *change) {
 	c.written, c.late = make(chan struct{}), make(chan struct{})
 	c.apply(j.view)
 	j.unwrit = append(j.unwrit, c)
+	if c.id == "" {
+		time.AfterFunc(linger, j.wakeWriter) // nobody waits for it, so that others may join it
+		return
+	}
+	j.wakeWriter()
+}
+
+func (j *journal) wakeWriter() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
@@ -192,15 +205,29 @@ func (j *journal) writeAll(ctx context.Context) error {
 	}
 }
 
-// next returns what can be written at once: changes that are held alike.
+// next returns what can be written at once: changes whose items are held alike.
 func (j *journal) next() []*change {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	n := 0
-	for n < len(j.unwrit) && n < maxGroup && j.unwrit[n].held == j.unwrit[0].held {
+	var first *change
+	for n < len(j.unwrit) && n < maxGroup {
+		if c := j.unwrit[n]; c.id != "" {
+			if first == nil {
+				first = c
+			}
+			if c.held != first.held {
+				break
+			}
+		}
 		n++
 	}
 	return slices.Clone(j.unwrit[:n])
+}
+
+// areHeld reports whether the items of a group are held.
+func areHeld(group []*change) bool {
+	return slices.ContainsFunc(group, func(c *change) bool { return c.held })
 }
 
 // write writes a group of changes in one transaction, and learns what became of
@@ -225,9 +252,11 @@ func (j *journal) write(ctx context.Context, group []*change) error {
 			}
 		}
 		results[i] = c.apply(next)
-		addition.Items = append(addition.Items, results[i].items...)
+		if results[i].kill != nil {
+			addition.Items = append(addition.Items, j.item(results[i].kill, results[i].id))
+		}
 	}
-	if group[0].held && len(addition.Items) > 0 {
+	if areHeld(group) && len(addition.Items) > 0 {
 		addition.Owner, addition.Hold = j.owner, j.hold
 	}
 	addition.Note = &queue.Note{Name: stateNote, Version: version, Body: next.encode()}
@@ -235,7 +264,7 @@ func (j *journal) write(ctx context.Context, group []*change) error {
 		return err
 	}
 	j.mu.Lock()
-	j.rebase(next, version+1)
+	j.base, j.version = next, version+1
 	j.mu.Unlock()
 	entries, err := j.find(ctx, group, results, lastSeq)
 	if err != nil {
@@ -249,7 +278,7 @@ func (j *journal) write(ctx context.Context, group []*change) error {
 			continue
 		}
 		c.entry = entries[c.id]
-		if k, err := decodeKill(c.entry.Body); err != nil || k.owner != j.owner {
+		if !c.own(j, addition.Items) {
 			c.result.reason = ReasonRepeat // somebody else had the alert first
 		} else if c.held {
 			j.held[c.id] = c.entry.Seq
@@ -260,7 +289,7 @@ func (j *journal) write(ctx context.Context, group []*change) error {
 	for _, c := range group {
 		close(c.written)
 	}
-	if !group[0].held && len(addition.Items) > 0 {
+	if !areHeld(group) && len(addition.Items) > 0 {
 		j.poke()
 	}
 	return nil
@@ -279,6 +308,18 @@ func (j *journal) take(w *work) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.held[w.id] = w.seq
+}
+
+// own reports whether the entry is this process's, and takes the kill from it.
+func (c *change) own(j *journal, added []queue.Item) bool {
+	same := func(item queue.Item) bool { return item.ID == c.id && bytes.Equal(item.Body, c.entry.Body) }
+	if c.result.kill != nil && slices.ContainsFunc(added, same) {
+		c.stored = *c.result.kill
+		return true
+	}
+	k, err := decodeKill(c.entry.Body)
+	c.stored = k.kill
+	return err == nil && k.owner == j.owner
 }
 
 // find returns the entries of what was admitted, by their IDs.
@@ -381,7 +422,7 @@ func (j *journal) read(ctx context.Context) error {
 	return nil
 }
 
-// fresh returns the state as it is in the store.
+// fresh returns the state as it is in the store, to be read only.
 func (j *journal) fresh(ctx context.Context) (*state, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
@@ -390,7 +431,7 @@ func (j *journal) fresh(ctx context.Context) (*state, error) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.base.clone(), nil
+	return j.base, nil // it is replaced, never written to
 }
 
 // load reads what earlier processes have left: the state, and which alerts were

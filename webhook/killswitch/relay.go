@@ -264,7 +264,7 @@ func (r *Relay) endOfOwn(ctx context.Context, a *alert.Alert, kills []asked) []a
 			continue
 		}
 		f := s.Flags[one.kill.key()]
-		if one.kill.On && f != nil && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == a.ID && f.Off.Kill.Identity == one.kill.Identity {
+		if one.kill.On && f != nil && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == incident(a) && f.Off.Kill.Identity == one.kill.Identity {
 			// Nothing that was signed before says otherwise.
 			one.kill.Signed = f.Off.Kill.Signed
 			own = append(own, one)

@@ -213,13 +213,14 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill) error {
 	id := itemID("restore "+rand.Text(), k.Target)
 	c := &change{id: id, held: true, apply: func(s *state) applied {
+		k := k
 		if known := s.flag(k.key()).decided(id); known != nil {
 			k.Order = known.Order
 		} else {
 			s.admit(&k, id, j.limits, time.Now())
 		}
 		s.flag(k.key()).Cooling = nil
-		return applied{items: []queue.Item{j.item(&k, id)}}
+		return applied{kill: &k, id: id}
 	}}
 	j.mu.Lock()
 	j.submit(c)
@@ -229,10 +230,7 @@ func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrStore, ctx.Err())
 	}
-	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: k, seq: c.entry.Seq}
-	if stored, err := decodeKill(c.entry.Body); err == nil {
-		w.kill = stored.kill
-	}
+	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored, seq: c.entry.Seq}
 	for {
 		was, err := w.attempt(ctx, &w.kill, id)
 		if err == nil {

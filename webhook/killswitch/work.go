@@ -102,9 +102,7 @@ func (w *work) written(ctx context.Context, c *change) bool {
 	}
 	w.seq, w.alone = c.entry.Seq, c.result.alone
 	if c.result.reason == "" {
-		if k, err := decodeKill(c.entry.Body); err == nil {
-			w.kill = k.kill
-		}
+		w.kill = c.stored
 	}
 	return true
 }

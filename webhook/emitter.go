@@ -312,7 +312,7 @@ func (e *Emitter) lookAround(ctx context.Context) {
 func (e *Emitter) sayRest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(ctx, e.config.Queue)
+	stats, err := e.store.Stats(ctx, e.config.Queue, 0)
 	if err == nil && stats.Rest > 0 && stats.Waiting > 0 {
 		e.log.Warn("webhook: delivery waits for the end of a pause that began earlier or in another process",
 			"queue", e.config.Queue, "changes", stats.Waiting, "wait", stats.Rest)

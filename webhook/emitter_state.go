@@ -177,7 +177,7 @@ func (e *Emitter) Stats(ctx context.Context) (EmitterStats, error) {
 	stats := e.state.stats()
 	stats.DroppedEvents = e.events.dropped.Load()
 	for name := range e.state.wakes {
-		q, err := e.store.Stats(ctx, name)
+		q, err := e.store.Stats(ctx, name, 0)
 		if err != nil {
 			return stats, fmt.Errorf("webhook: stats: %w", err)
 		}

@@ -167,7 +167,7 @@ func (d *delivery) die(entry queue.Entry, reason string, err error) queue.Outcom
 func (d *delivery) pause(n int, err error) time.Duration {
 	d.failures++
 	wait := d.backoff(err)
-	d.state.setTrouble(d.queue, func(t *trouble) { t.sentry = failures{d.failures, err, time.Now()} })
+	d.state.setTrouble(d.queue, func(t *trouble) { t.sentry = t.sentry.another(d.failures, err) })
 	report := d.log.Warn
 	if needsPerson(err) || errors.Is(err, ErrRefused) || errors.Is(err, ErrRejected) {
 		report = d.log.Error
@@ -227,7 +227,7 @@ func (d *delivery) report(r queue.Report) {
 		d.log.Warn("webhook: the store fails at something that delivery does not wait for", "queue", d.queue, "error", r.Err)
 		return
 	}
-	d.state.setTrouble(d.queue, func(t *trouble) { t.store = failures{r.Failures, r.Err, time.Now()} })
+	d.state.setTrouble(d.queue, func(t *trouble) { t.store = t.store.another(r.Failures, r.Err) })
 	d.log.Error("webhook: the store fails, delivery waits; what it has accepted stays there",
 		"queue", d.queue, "wait", r.Wait, "failures", r.Failures, "error", r.Err)
 	d.events.send(Event{Kind: EventPaused, Queue: d.queue, Err: r.Err, Wait: r.Wait, Failures: r.Failures})

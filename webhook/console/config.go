@@ -164,7 +164,7 @@ func readSmall(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	content, err := io.ReadAll(io.LimitReader(file, 4<<10))
 	return string(content), err
 }
@@ -174,9 +174,6 @@ func (c Config) withDefaults() Config {
 	c.Hosts = slices.Clone(c.Hosts)
 	if len(c.Hosts) == 0 {
 		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
-	}
-	for i, host := range c.Hosts {
-		c.Hosts[i] = canonicalHost(host)
 	}
 	c.ProxyValues = slices.Clone(c.ProxyValues)
 	if c.Announce == nil {
@@ -195,6 +192,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Inspector == nil && c.Switches == nil && c.Sources == nil:
 		return invalid("set Inspector, Switches or Sources: there is nothing to show")
+	case c.Inspector != nil && c.Inspector.Queue() == "":
+		return invalid("Inspector is not one that NewInspector or an emitter has made")
 	case (c.ProxyHeader == "") != (len(c.ProxyValues) == 0):
 		return invalid("ProxyHeader and ProxyValues must be set together")
 	case c.ProxyUser != "" && c.ProxyHeader == "":

@@ -25,6 +25,9 @@ type guard struct {
 }
 
 func newGuard(config Config) (*guard, error) {
+	for i, host := range config.Hosts {
+		config.Hosts[i] = canonicalHost(host)
+	}
 	g := &guard{config: config, password: config.Password, origin: http.NewCrossOriginProtection(), probe: []byte(rand.Text())}
 	if g.password.IsZero() && config.ProxyHeader == "" {
 		var err error

@@ -116,9 +116,9 @@ func (t *tally) plot(now time.Time) plot {
 		}
 	}
 	p := plot{Width: hour * barWidth, Height: plotHeight}
-	for _, n := range t.minutes {
-		p.Total += n
-		p.Most = max(p.Most, n)
+	for minute := last - hour + 1; minute <= last; minute++ {
+		p.Total += t.minutes[minute]
+		p.Most = max(p.Most, t.minutes[minute])
 	}
 	for i := range hour {
 		minute := last - hour + 1 + int64(i)

@@ -177,7 +177,7 @@ func (a *aged) List(ctx context.Context, name string, f queue.Filter) ([]queue.E
 	for i, e := range entries {
 		if e.State == queue.Done && e.Seq <= 260 {
 			left := float64(260-e.Seq) / 260
-			minutes := 58*left + 9*left*(1-left)*float64(e.Seq%7-3)/3
+			minutes := 59 * (0.35*left + 0.65*left*left*left)
 			entries[i].Since = a.began.Add(-time.Duration(minutes * float64(time.Minute)))
 		}
 	}

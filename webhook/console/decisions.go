@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // Decisions counts what was made of the alerts of the last hour, in this
@@ -36,7 +38,7 @@ func (d *Decisions) add(verdict, reason string, now time.Time) {
 	if *counts == nil {
 		*counts = make(map[decision]int)
 	}
-	kind := decision{cut(verdict, 100), cut(reason, 100)}
+	kind := decision{visible.Cut(verdict, 100), visible.Cut(reason, 100)}
 	if _, known := (*counts)[kind]; !known && len(*counts) >= maxDecisions {
 		kind = decision{"others", ""}
 	}

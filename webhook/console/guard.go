@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/signing"
 )
 
@@ -116,7 +117,7 @@ func (g *guard) same(secret signing.Secret, text string) bool {
 
 // userName is who is said to act, for logs and Sentry's flag log.
 func userName(name string) string {
-	name = strings.TrimSpace(visible(cut(name, 100)))
+	name = strings.TrimSpace(visible.Text(visible.Cut(name, 100)))
 	if name == "" {
 		return "somebody"
 	}

@@ -17,7 +17,7 @@ const (
 	// countMost is where counts end: what they cost does not grow beyond.
 	countMost = 1000
 	// reasonsMost is of how many dead letters the reasons are counted.
-	reasonsMost = 250
+	reasonsMost = 150
 	lettersPage = 20
 	logPage     = 40
 )

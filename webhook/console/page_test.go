@@ -128,7 +128,7 @@ func TestManyDead(t *testing.T) {
 	for i := range 1200 {
 		k.settle(item(fmt.Sprintf("dead%d", i), "flag", "grace"), "too long")
 	}
-	k.shows(k.get("/"), 200, "<dd>1,000&#43;</dd>", "The newest 250 by reason", "<b>250</b>")
+	k.shows(k.get("/"), 200, "<dd>1,000&#43;</dd>", "The newest 150 by reason", "<b>150</b>")
 }
 
 func TestCorrectReplayDiscard(t *testing.T) {

@@ -15,20 +15,6 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
-func TestVisible(t *testing.T) {
-	for text, want := range map[string]string{
-		"plain": "plain", "": "", "grün 漢字 👍": "grün 漢字 👍", "a\u202eb": `a\u202eb`, "a\nb\tc": `a\u000ab\u0009c`, "\xffa": `\xffa`, "a\u2028b\u200b": `a\u2028b\u200b`,
-		"\ufffd": "\ufffd", "nb\u00a0sp": "nb\u00a0sp", "e\u0301": "e\u0301",
-	} {
-		if got := visible(text); got != want {
-			t.Errorf("%q is shown as %q, want %q", text, got, want)
-		}
-	}
-	if got := shown(strings.Repeat("ä", 600)); got != strings.Repeat("ä", 500)+"…" {
-		t.Errorf("%d bytes", len(got))
-	}
-}
-
 func TestNumbers(t *testing.T) {
 	for want, got := range map[string]string{
 		"0": number(0, 1000), "1,000": number(1000, 1000), "1,000+": number(1001, 1000), "1,234,567": grouped(1234567), "999": grouped(999),

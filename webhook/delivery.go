@@ -108,6 +108,7 @@ func (d *delivery) delivered(entries []queue.Entry) []queue.Outcome {
 	for i, entry := range entries {
 		outcomes[i] = queue.Outcome{ID: entry.ID, Seq: entry.Seq, State: queue.Done}
 	}
+	d.state.delivered.Add(int64(len(entries)))
 	d.most = min(d.size, d.most+1)
 	d.guilty = false
 	d.answered()
@@ -154,6 +155,7 @@ func (d *delivery) refused(entry queue.Entry, err error) ([]queue.Outcome, time.
 }
 
 func (d *delivery) die(entry queue.Entry, reason string, err error) queue.Outcome {
+	d.state.rejected.Add(1)
 	d.log.Error("webhook: a change was rejected and is in the dead letters",
 		"queue", d.queue, "item", entry.ID, "flag", entry.Key, "error", err)
 	d.events.send(Event{

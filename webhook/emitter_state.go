@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
@@ -26,6 +27,8 @@ type emitterState struct {
 	lingering  *time.Timer
 	troubles   map[string]trouble
 	unattended int
+
+	delivered, rejected atomic.Int64 // changes, of all its queues
 }
 
 // trouble is why a queue's delivery waits, for each of the two causes.
@@ -174,6 +177,9 @@ type EmitterStats struct {
 	PausedSince time.Time
 	Failures    int
 	LastError   error
+	// Delivered and Rejected are how many changes this emitter has delivered, and
+	// how many it has sent to the dead letters, since it began.
+	Delivered, Rejected int64
 	// Unattended is in how many other queues of the store something waits that
 	// nobody works on.
 	Unattended int
@@ -225,7 +231,7 @@ func (s *EmitterStats) count(ctx context.Context, store queue.Store, name string
 func (s *emitterState) stats(queues []string) EmitterStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := EmitterStats{Unattended: s.unattended}
+	stats := EmitterStats{Unattended: s.unattended, Delivered: s.delivered.Load(), Rejected: s.rejected.Load()}
 	var at time.Time
 	for _, name := range queues {
 		trouble := s.troubles[name]

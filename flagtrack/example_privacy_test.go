@@ -11,10 +11,10 @@ import (
 )
 
 // Flags whose names say something about a customer are renamed, and those of the security team never leave the
-// process. The same tracker serves the OpenFeature hook, by tracker.Hook(), and AddFeatureFlag, by SetDefault.
+// process. The same tracker serves the OpenFeature hook, by openfeature.AddHooks(tracker), and AddFeatureFlag, by SetDefault.
 func ExampleWithFilter_privacy() {
 	initSentry()
-	tracker, err := flagtrack.New(flagtrack.WithFilter(func(e flagtrack.Evaluation) (flagtrack.Evaluation, bool) {
+	tracker, err := flagtrack.New(flagtrack.WithFilter(func(_ context.Context, e flagtrack.Evaluation) (flagtrack.Evaluation, bool) {
 		if strings.HasPrefix(e.Flag, "customer-") {
 			e.Flag = "customer-feature"
 		}

@@ -2,77 +2,79 @@ package flagtrack
 
 import (
 	"context"
-	"errors"
 
 	"github.com/open-feature/go-sdk/openfeature"
 )
 
-var _ openfeature.Hook = (*Hook)(nil)
+var _ openfeature.Hook = (*Tracker)(nil)
 
-var errNilTracker = errors.New("flagtrack: the tracker is nil")
-
-// Hook records every OpenFeature evaluation. Register it once, at the API (openfeature.AddHooks) or on a client; at
-// both it does no harm. What it records is what the application received: the value, or the default when anything
-// failed, be it the provider or another hook.
+// NewHook returns a hook that records every OpenFeature evaluation as Default does, also after a later SetDefault:
 //
-// It never returns an error, because an error of a hook makes the application receive the default.
-type Hook struct {
-	openfeature.UnimplementedHook
-	// tracker is nil for a hook that follows Default.
-	tracker *Tracker
-	err     error
-}
-
-// NewHook returns a hook that records with a tracker of its own, made with the given options, or with Default if there
-// are none.
+//	openfeature.AddHooks(flagtrack.NewHook())
 //
-// A hook must not stand in the way of an application's flags: with an option that New would reject, the hook records
-// nothing and Err tells why. Use New and Tracker.Hook where the error is wanted at once.
-func NewHook(opts ...Option) *Hook {
-	if len(opts) == 0 {
-		return &Hook{}
-	}
-	t, err := New(opts...)
-	return &Hook{tracker: t, err: err}
-}
+// A Tracker made with options is a hook itself: openfeature.AddHooks(tracker). Register one hook, at the API or on a
+// client; at both it does no harm.
+func NewHook() *Tracker { return &Tracker{} }
 
-// Hook returns a hook that records with t.
-func (t *Tracker) Hook() *Hook {
-	if t == nil {
-		return &Hook{err: errNilTracker}
-	}
-	return &Hook{tracker: t}
-}
-
-// Err returns why the hook records nothing, or nil.
-func (h *Hook) Err() error {
-	if h == nil {
-		return errNilTracker
-	}
-	return h.err
+// Before does nothing. It is there for OpenFeature, as are After, Error and Finally, which record what the application
+// received: the value, or the default when anything failed, be it the provider or another hook. None of them returns
+// an error, because an error of a hook makes the application receive the default.
+func (t *Tracker) Before(
+	context.Context, openfeature.HookContext, openfeature.HookHints,
+) (*openfeature.EvaluationContext, error) {
+	return nil, nil
 }
 
 // After records the value that was evaluated. If the After of another hook fails afterwards, Error corrects it.
-func (h *Hook) After(
+func (t *Tracker) After(
 	ctx context.Context, hc openfeature.HookContext, details openfeature.InterfaceEvaluationDetails,
 	_ openfeature.HookHints,
 ) error {
-	h.use().record(ctx, Evaluation{Flag: hc.FlagKey(), Value: details.Value, Variant: details.Variant})
+	if t = t.use(); t == nil {
+		return nil
+	}
+	defer ignorePanic()
+	if t.filter == nil {
+		t.record(ctx, hc.FlagKey(), details.Value, details.Variant)
+		return nil
+	}
+	e := evaluationOf(hc)
+	e.Value, e.Variant, e.Reason = details.Value, details.Variant, details.Reason
+	t.filtered(ctx, e)
 	return nil
 }
 
 // Error records the default, which is what the application receives when anything failed.
-func (h *Hook) Error(ctx context.Context, hc openfeature.HookContext, _ error, _ openfeature.HookHints) {
-	h.use().record(ctx, Evaluation{Flag: hc.FlagKey(), Value: hc.DefaultValue()})
+//
+// This is the one place that holds an application to receive the default also when the After of another hook failed,
+// as go-sdk has it. Should that change, an Error behind an After must leave the value as it is; a test compares it
+// with what the application received.
+func (t *Tracker) Error(ctx context.Context, hc openfeature.HookContext, err error, _ openfeature.HookHints) {
+	if t = t.use(); t == nil {
+		return
+	}
+	defer ignorePanic()
+	if t.filter == nil {
+		t.record(ctx, hc.FlagKey(), hc.DefaultValue(), "")
+		return
+	}
+	e := evaluationOf(hc)
+	e.Value, e.Reason, e.Err = hc.DefaultValue(), openfeature.ErrorReason, err
+	t.filtered(ctx, e)
 }
 
-// use returns the tracker to record with; nil records nothing.
-func (h *Hook) use() *Tracker {
-	switch {
-	case h == nil || h.err != nil:
-		return nil
-	case h.tracker == nil:
-		return Default()
+// Finally does nothing. In go-sdk its details have the provider's value also where the application received the
+// default, so it is of no use here.
+func (t *Tracker) Finally(
+	context.Context, openfeature.HookContext, openfeature.InterfaceEvaluationDetails, openfeature.HookHints,
+) {
+}
+
+// evaluationOf returns what is known before the outcome.
+func evaluationOf(hc openfeature.HookContext) Evaluation {
+	return Evaluation{
+		Flag:     hc.FlagKey(),
+		Domain:   hc.ClientMetadata().Domain(),
+		Provider: hc.ProviderMetadata().Name,
 	}
-	return h.tracker
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/getsentry/sentry-go"
+	"github.com/google/go-cmp/cmp"
 	"github.com/open-feature/go-sdk/openfeature"
 	"github.com/open-feature/go-sdk/openfeature/isolated"
 	"github.com/open-feature/go-sdk/openfeature/memprovider"
@@ -31,7 +32,7 @@ func (h failingHook) After(
 
 // brokenProvider cannot be initialised.
 type brokenProvider struct {
-	*memprovider.InMemoryProvider
+	openfeature.FeatureProvider
 	err error
 }
 
@@ -40,7 +41,7 @@ func (brokenProvider) Shutdown()                                  {}
 
 // startingProvider is not ready until it is released.
 type startingProvider struct {
-	*memprovider.InMemoryProvider
+	openfeature.FeatureProvider
 	release chan struct{}
 }
 
@@ -190,7 +191,7 @@ func TestHookBooleansOnly(t *testing.T) {
 }
 
 func TestHookAllValues(t *testing.T) {
-	client := newAPI(t, NewHook(WithAllValues())).NewClient()
+	client := newAPI(t, mustNew(t, WithAllValues())).NewClient()
 	ctx, hub, held := newHub(t)
 	evaluateAll(ctx, client)
 	wantFlags(t, captured(t, hub, held), "hello=T theme:blue=T limit:42=T ratio:0.5=T layout:grid=T")
@@ -208,7 +209,7 @@ func evaluateAll(ctx context.Context, client *openfeature.Client) {
 // TestHookObjectBecomesDefault: an object's variant is shown by its name, and when another hook makes the application
 // receive the default instead, which has no name, the variant is not claimed any more.
 func TestHookObjectBecomesDefault(t *testing.T) {
-	api := newAPI(t, failingHook{after: errors.New("another hook failed")}, NewHook(WithAllValues()))
+	api := newAPI(t, failingHook{after: errors.New("another hook failed")}, mustNew(t, WithAllValues()))
 	ctx, hub, held := newHub(t)
 	span := sentry.StartSpan(ctx, "job")
 	api.NewClient().Object(span.Context(), "layout", nil, openfeature.EvaluationContext{})
@@ -217,40 +218,58 @@ func TestHookObjectBecomesDefault(t *testing.T) {
 	wantAttributes(t, attributes(held.last(t)), map[string]any{})
 }
 
-func TestHookWithBadOptions(t *testing.T) {
-	hook := NewHook(WithCapacity(-1))
-	if !errors.Is(hook.Err(), ErrInvalidOption) {
-		t.Errorf("Err is %v", hook.Err())
-	}
-	client := newAPI(t, hook).NewClient()
-	ctx, hub, held := newHub(t)
-	if !client.Boolean(ctx, "hello", false, openfeature.EvaluationContext{}) {
+// TestHookNil: an evaluation with a hook that was never made is an evaluation all the same.
+func TestHookNil(t *testing.T) {
+	var hook *Tracker
+	if !newAPI(t, hook).NewClient().Boolean(t.Context(), "hello", false, openfeature.EvaluationContext{}) {
 		t.Error("the hook changed the value of a flag")
 	}
-	wantFlags(t, captured(t, hub, held), "")
-	if err := NewHook().Err(); err != nil {
-		t.Errorf("Err of a good hook is %v", err)
+	if !newAPI(t, hook).NewClient().Boolean(t.Context(), "missing", true, openfeature.EvaluationContext{}) {
+		t.Error("the hook changed the default of a flag")
 	}
 }
 
-func TestHookNil(t *testing.T) {
-	var hook *Hook
-	if hook.Err() == nil {
-		t.Error("a nil hook has no error")
+// TestFilterSeesWhatDecides: everything that OpenFeature tells a hook, for evaluations, failures and AddFeatureFlag.
+func TestFilterSeesWhatDecides(t *testing.T) {
+	type seen struct {
+		Flag, Variant, Domain, Provider, Reason string
+		Value                                   any
+		Failed, Context                         bool
 	}
-	var tracker *Tracker
-	for _, h := range []*Hook{hook, tracker.Hook(), {}} {
-		if err := h.After(t.Context(), openfeature.HookContext{}, openfeature.InterfaceEvaluationDetails{},
-			openfeature.HookHints{}); err != nil {
-			t.Error(err)
-		}
-		h.Error(t.Context(), openfeature.HookContext{}, nil, openfeature.HookHints{})
+	var got []seen
+	type key struct{}
+	tracker := mustNew(t, WithFilter(func(ctx context.Context, e Evaluation) (Evaluation, bool) {
+		got = append(got, seen{
+			Flag: e.Flag, Variant: e.Variant, Domain: e.Domain, Provider: e.Provider, Reason: string(e.Reason),
+			Value: e.Value, Failed: e.Err != nil, Context: ctx.Value(key{}) == true,
+		})
+		return e, true
+	}))
+	if err := openfeature.SetNamedProviderAndWait("shop", memprovider.NewInMemoryProvider(shopFlags())); err != nil {
+		t.Fatal(err)
+	}
+	client := openfeature.NewClient("shop")
+	client.AddHooks(tracker)
+	ctx, _, _ := newHub(t)
+	ctx = context.WithValue(ctx, key{}, true)
+	client.Boolean(ctx, "hello", false, openfeature.EvaluationContext{})
+	client.String(ctx, "theme", "red", openfeature.EvaluationContext{})
+	client.Boolean(ctx, "missing", true, openfeature.EvaluationContext{})
+	tracker.AddFeatureFlag(ctx, "own", true)
+	want := []seen{
+		{"hello", "on", "shop", "InMemoryProvider", "STATIC", true, false, true},
+		{"theme", "dark", "shop", "InMemoryProvider", "STATIC", "blue", false, true},
+		{"missing", "", "shop", "InMemoryProvider", "ERROR", true, true, true},
+		{"own", "", "", "", "", true, false, true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 // TestHookPanickingFilter: a panic in a hook reaches the application, so there must be none.
 func TestHookPanickingFilter(t *testing.T) {
-	hook := NewHook(WithFilter(func(Evaluation) (Evaluation, bool) { panic("filter") }))
+	hook := mustNew(t, WithFilter(func(context.Context, Evaluation) (Evaluation, bool) { panic("filter") }))
 	client := newAPI(t, hook).NewClient()
 	ctx, _, _ := newHub(t)
 	if !client.Boolean(ctx, "hello", false, openfeature.EvaluationContext{}) {

@@ -18,13 +18,13 @@ func TestNoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	names := flagNames(50)
+	all := flagNames(50)
 	ctx, _, _ := newHub(t)
 	span := sentry.StartSpan(ctx, "job")
 	assert := func(name string, ctx context.Context) {
 		i := 0
 		record := func() {
-			AddFeatureFlag(ctx, names[i%50], i%2 == 0)
+			AddFeatureFlag(ctx, all[i%50], i%2 == 0)
 			i++
 		}
 		for range 500 {
@@ -33,14 +33,14 @@ func TestNoAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(5000, record); n != 0 {
 			t.Errorf("%s: %v allocations per record", name, n)
 		}
-		if n := bytesPerRun(20_000, record); n > 16 {
+		if n := bytesPerRun(20_000, record); n > 32 {
 			t.Errorf("%s: %v bytes per record", name, n)
 		}
 	}
 	uncrowd()
 	assert("scope", ctx)
 	assert("span", span.Context())
-	crowded.Store(true)
+	defer crowd()()
 	assert("scope of a process with many names", ctx)
 	off := mustNew(t, WithCapacity(0))
 	if n := testing.AllocsPerRun(100, func() { off.AddFeatureFlag(ctx, "a", true) }); n != 0 {
@@ -210,7 +210,7 @@ func TestLongChain(t *testing.T) {
 
 // TestUnboundedNames: neither a scope nor a chain of clones nor the table of names grows with the number of names.
 func TestUnboundedNames(t *testing.T) {
-	const names, clones = 100_000, 5000
+	const count, clones = 100_000, 5000
 	ctx, hub, held := newHub(t)
 	last := func(format string, count int) string {
 		var want []string
@@ -220,127 +220,189 @@ func TestUnboundedNames(t *testing.T) {
 		return strings.Join(want, " ")
 	}
 	most := 0
-	for i := range names {
+	for i := range count {
 		AddFeatureFlag(ctx, fmt.Sprint("user-", i), true)
 		if i%100 == 0 {
-			most = max(most, len(copyTags(hub.Scope())))
+			most = max(most, len(tagsOf(t, hub.Scope())))
 		}
 	}
-	wantFlags(t, captured(t, hub, held), last("user-%d", names))
+	wantFlags(t, captured(t, hub, held), last("user-%d", count))
 	for i := range clones {
 		AddFeatureFlag(ctx, fmt.Sprint("chain-", i), true)
 		ctx, hub = forkHub(hub)
 		if i%100 == 0 {
-			most = max(most, len(copyTags(hub.Scope())))
+			most = max(most, len(tagsOf(t, hub.Scope())))
 		}
 	}
 	wantFlags(t, captured(t, hub, held), last("chain-%d", clones))
-	if most > 20*sweepEvery { // exceeded once in e^20 runs of so many records
+	if most > 100+25*100 { // exceeded once in e^15 runs or so
 		t.Errorf("a scope holds %d tags", most)
 	}
-	known := Default().limits.names.read.Load()
-	if n := len(*known); n > maxNames {
+	if n := len(*names.read.Load()); n > maxNames {
 		t.Errorf("the table holds %d names", n)
 	}
 	long := strings.Repeat("long", 1000)
 	AddFeatureFlag(ctx, long, true)
-	if _, ok := Default().limits.names.recent[long]; ok {
+	if _, ok := names.recent[long]; ok {
 		t.Error("the table holds a long name")
 	}
-	if n := len(Default().limits.names.recent); n > maxNames {
+	if n := len(names.recent); n > maxNames {
 		t.Errorf("the table holds %d names", n)
 	}
 }
 
-// TestSweepReadsScopes fails if a new sentry-go keeps a scope's tags in another way: see copyTags.
+// crowd makes the process believe that it knows more names than any event shows, until the returned function is called.
+func crowd() (restore func()) {
+	before := names.count.Swap(1 << 40)
+	return func() { names.count.Store(before) }
+}
+
+// tagsOf returns a copy of the scope's tags.
+func tagsOf(t testing.TB, scope *sentry.Scope) map[string]string {
+	t.Helper()
+	tags, ok := copyTags(scope)
+	if !ok {
+		t.Fatal("sentry-go keeps a scope's tags in another way now: see scopeField")
+	}
+	return tags
+}
+
+// TestSweepReadsScopes fails if a new sentry-go keeps a scope's tags or processors in another way: see scopeField.
 func TestSweepReadsScopes(t *testing.T) {
 	scope := sentry.NewScope()
 	scope.SetTag("own", "1")
-	if tags := copyTags(scope); len(tags) != 1 || tags["own"] != "1" {
+	if tags := tagsOf(t, scope); len(tags) != 1 || tags["own"] != "1" {
 		t.Fatalf("tags read from the scope: %v", tags)
+	}
+	if !processorsKnown || isPrepared(scope) || !isPrepared(sentry.CurrentHub().Scope()) {
+		t.Error("processors cannot be read from a scope")
 	}
 	tracker := mustNew(t, WithCapacity(5), WithScopeFinder(func(context.Context) *sentry.Scope { return scope }))
 	for i := range 20 {
 		tracker.AddFeatureFlag(t.Context(), fmt.Sprint("f", i), true)
 	}
-	sweep(scope, 5)
-	if n := len(copyTags(scope)); n != 6 {
+	sweep(scope)
+	if n := len(tagsOf(t, scope)); n != 6 {
 		t.Errorf("%d tags are left of 20 flags and one tag", n)
 	}
 	tracker.ClearFeatureFlags(t.Context())
-	sweep(scope, 5)
-	if n := len(copyTags(scope)); n != 2 {
+	sweep(scope)
+	if n := len(tagsOf(t, scope)); n != 2 {
 		t.Errorf("%d tags are left after clearing", n)
 	}
 }
 
-// TestSweepKeepsEnough: flags recorded under several limits have several tags, of which an event shows one.
-func TestSweepKeepsEnough(t *testing.T) {
+// TestFieldsMoved: with a sentry-go that keeps tags and processors elsewhere, events stay right, and Stats says so.
+func TestFieldsMoved(t *testing.T) {
+	defer func(field string) { tagsField, processorsKnown = field, true }(tagsField)
+	tagsField, processorsKnown = "elsewhere", false
 	client, held := newClient(t)
-	hub := sentry.NewHub(client, sentry.NewScope()) // a scope with nothing of other tests in it
+	hub := sentry.NewHub(client, sentry.NewScope())
+	hub.Scope().AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event { return event })
 	ctx := sentry.SetHubOnContext(context.Background(), hub)
-	trackers := []*Tracker{mustNew(t, WithCapacity(3)), mustNew(t, WithCapacity(3), WithMaxBytes(8000))}
-	for _, name := range flagNames(10) {
-		for _, tracker := range trackers {
-			tracker.AddFeatureFlag(ctx, name, true)
-		}
+	tracker, before := mustNew(t, WithCapacity(2)), Stats()
+	add(ctx, tracker, "a=T b=T c=T")
+	sweep(hub.Scope())
+	PrepareScope(hub.Scope())
+	if got := tracker.Flags(ctx); got != nil {
+		t.Errorf("Flags are %v", got)
 	}
-	want, before := captured(t, hub, held), len(copyTags(hub.Scope()))
-	sweep(hub.Scope(), math.MaxInt)
-	wantFlags(t, captured(t, hub, held), want)
-	sweep(hub.Scope(), 3)
-	wantFlags(t, captured(t, hub, held), want)
-	if n := before - len(copyTags(hub.Scope())); n != 14 {
-		t.Errorf("%d tags of 20 are removed", n)
+	wantFlags(t, captured(t, hub, held), "b=T c=T")
+	if n := Stats().Unswept - before.Unswept; n < 2 { // a record may have swept too
+		t.Errorf("%d are counted", n)
 	}
 }
 
+// TestPrepareScopeTwice: many calls leave one processor, also on the clones of a prepared scope.
+func TestPrepareScopeTwice(t *testing.T) {
+	scope := sentry.NewScope()
+	for range 100 {
+		PrepareScope(scope)
+		scope = scope.Clone()
+	}
+	passes := 0
+	scope.AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+		passes++
+		return event
+	})
+	PrepareScope(scope)
+	list, ok := scopeField(scope, processors.Name, processors.Type)
+	if !ok || list.Len() != 2 {
+		t.Errorf("the scope has %d processors, not ours and one more", list.Len())
+	}
+	if passes != 0 {
+		t.Error("a look at the scope ran the application's processor")
+	}
+	PrepareScope(nil)
+}
+
 // TestRecordMeetsSweep plays a sweep that has found an old flag and is about to remove it, while that flag is recorded
-// anew: before the record began, between its look at the guard and its write, and when the process was not crowded yet.
+// anew: by a record that begins under the sweep, and by one that began before it.
 func TestRecordMeetsSweep(t *testing.T) {
-	defer crowded.Store(crowded.Load())
-	const patience = 20_000 // a wrong setFlag is done long before; a right one may be waited for in vain
-	for name, c := range map[string]struct{ crowded, blocked bool }{
-		"sweep first":      {crowded: true},
-		"sweep in between": {crowded: true, blocked: true},
-		"not yet crowded":  {blocked: true},
-	} {
+	const patience = 20_000 // a wrong setTag is done long before; a right one may be waited for in vain
+	for name, before := range map[string]bool{"sweep first": false, "record first": true} {
 		t.Run(name, func(t *testing.T) {
-			crowded.Store(c.crowded)
+			defer lastSweep.Store(&sweepRun{})
 			scope := sentry.NewScope()
-			guard := guardOf(scope)
-			const key = keyPrefix + "\x00met"
-			written := func() bool { _, ok := copyTags(scope)[key]; return ok }
+			const key = keyPrefix + "met"
+			written := func() bool { return tagsOf(t, scope)[key] != "" }
+			run := &sweepRun{scope: scope, over: make(chan struct{})}
 			release := func() {}
-			if c.blocked {
+			if before {
 				release = holdScope(scope)
 			} else {
-				guard.mu.Lock()
-				guard.turn.Add(1)
+				lastSweep.Store(run)
 			}
 			var recorder sync.WaitGroup
-			recorder.Go(func() { setFlag(scope, key, value{result: true}) })
+			recorder.Go(func() { setTag(scope, key, "new") })
 			for range patience { // for the recorder to come as far as it can
 				runtime.Gosched()
 			}
-			if c.blocked {
-				guard.mu.Lock()
-				guard.turn.Add(1)
-				crowded.Store(true)
-			}
+			lastSweep.Store(run)
 			release()
 			for i := 0; i < patience && !written(); i++ {
 				runtime.Gosched()
 			}
 			scope.RemoveTag(key) // it was old when the sweep looked
-			guard.turn.Add(1)
-			guard.mu.Unlock()
+			lastSweep.Store(&sweepRun{})
+			close(run.over)
 			recorder.Wait()
 			if !written() {
 				t.Error("the flag is lost")
 			}
 		})
 	}
+}
+
+// TestSweepHoldsUpNobodyElse: while a sweep waits for its scope, another scope is recorded into.
+func TestSweepHoldsUpNobodyElse(t *testing.T) {
+	defer crowd()()
+	client, held := newClient(t)
+	slow := sentry.NewScope()
+	PrepareScope(slow)
+	release := holdScope(slow)
+	var sweeper sync.WaitGroup
+	tracker := mustNew(t, WithCapacity(1))
+	sweeper.Go(func() {
+		ctx := sentry.SetHubOnContext(context.Background(), sentry.NewHub(client, slow))
+		add(ctx, tracker, "a=T b=T")
+		sweep(slow)
+	})
+	hub := sentry.NewHub(client, sentry.NewScope())
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
+	for range 1000 {
+		add(ctx, tracker, "a=T b=T")
+	}
+	wantFlags(t, captured(t, hub, held), "b=T")
+	release()
+	sweeper.Wait()
+	// A scope that cannot be written to at all must not hold up the others either.
+	zero := sentry.SetHubOnContext(context.Background(), sentry.NewHub(client, &sentry.Scope{}))
+	for range 1000 {
+		add(zero, tracker, "a=T b=T")
+		add(ctx, tracker, "a=F b=F")
+	}
+	wantFlags(t, captured(t, hub, held), "b=F")
 }
 
 // holdScope keeps everybody from changing scope until release is called.
@@ -362,59 +424,87 @@ func holdScope(scope *sentry.Scope) (release func()) {
 	}
 }
 
-// TestSweepKeepsLargestCapacity: a sweep leaves as many flags as the most generous tracker shows.
-func TestSweepKeepsLargestCapacity(t *testing.T) {
-	defer crowded.Store(crowded.Load())
-	tracker := mustNew(t, WithCapacity(2000))
-	crowded.Store(true)
-	scope := sentry.NewScope()
-	hub := sentry.NewHub(nil, scope)
-	ctx := sentry.SetHubOnContext(context.Background(), hub)
-	for _, name := range flagNames(2000) {
-		for range 10 {
-			tracker.AddFeatureFlag(ctx, name, true)
-		}
-	}
-	if n := len(copyTags(scope)); n != 2000 {
-		t.Errorf("%d flags of 2000 are left", n)
-	}
-}
-
 // TestRecordDuringSweep: a flag that is recorded while its scope is swept is not taken for the old one before it.
 func TestRecordDuringSweep(t *testing.T) {
-	defer crowded.Store(crowded.Load())
-	defer registry.most.Store(registry.most.Load())
-	crowded.Store(true)
-	registry.most.Store(20)
+	defer crowd()()
+	tracker := mustNew(t, WithCapacity(20))
 	ctx, hub, _ := newHub(t)
-	due := uint64(1)
-	for !sweepDue(due) {
-		due++
-	}
 	var wg sync.WaitGroup
 	var stop atomic.Bool
 	var sweeps atomic.Int64
 	wg.Go(func() {
 		for ; !stop.Load(); sweeps.Add(1) {
-			_, mark := stamps.next()
-			setAndSweep(hub.Scope(), Default().limits.names.get("sweeper").key, mark, due)
+			sweep(hub.Scope())
 		}
 	})
-	names := flagNames(30)
-	hot := Default().limits.names.get("hot").key
-	for range 500 {
-		for _, name := range names {
-			AddFeatureFlag(ctx, name, true)
+	many := flagNames(30)
+	hot, _ := names.get("hot")
+	for range 50 {
+		for _, name := range many {
+			tracker.AddFeatureFlag(ctx, name, true)
 		}
-		AddFeatureFlag(ctx, "hot", true)
+		tracker.AddFeatureFlag(ctx, "hot", true)
 		for under := sweeps.Load(); sweeps.Load() == under; { // until the sweep that may be under way is over
 			runtime.Gosched()
 		}
-		if _, ok := copyTags(hub.Scope())[hot]; !ok {
+		if _, ok := tagsOf(t, hub.Scope())[hot.key]; !ok {
 			t.Error("the flag that was recorded last is lost")
 			break
 		}
 	}
 	stop.Store(true)
 	wg.Wait()
+}
+
+// TestLargestTrackerBeside: a tracker of the largest capacity that another scope uses neither raises what this scope
+// keeps nor what a capture takes.
+func TestLargestTrackerBeside(t *testing.T) {
+	count := 200_000
+	if raceEnabled || testing.Short() {
+		count = 20_000
+	}
+	mustNew(t, WithCapacity(MaxCapacity))
+	tracker := mustNew(t)
+	fresh := func(names int) (*sentry.Hub, time.Duration) {
+		client, held := newClient(t)
+		hub := sentry.NewHub(client, sentry.NewScope())
+		ctx := sentry.SetHubOnContext(context.Background(), hub)
+		for i := range names {
+			tracker.AddFeatureFlag(ctx, fmt.Sprintf("beside-%06d", i), true)
+		}
+		quickest := time.Hour
+		for range 20 {
+			start := time.Now()
+			hub.CaptureMessage("error")
+			quickest = min(quickest, time.Since(start))
+			if got := strings.Fields(flagsOf(t, held.last(t))); len(got) != min(names, 100) {
+				t.Fatalf("%d flags are shown", len(got))
+			}
+			held.reset()
+		}
+		return hub, quickest
+	}
+	before := liveHeap()
+	hub, many := fresh(count)
+	if grown := liveHeap() - before; grown > 1<<20 {
+		t.Errorf("the scope holds %d bytes", grown)
+	}
+	most := 0
+	for i := range 20_000 {
+		tracker.AddFeatureFlag(sentry.SetHubOnContext(context.Background(), hub), fmt.Sprintf("more-%06d", i), true)
+		if i%100 == 0 {
+			most = max(most, len(tagsOf(t, hub.Scope())))
+		}
+	}
+	if most > 100+25*100 { // exceeded once in e^15 runs or so
+		t.Errorf("the scope holds %d tags", most)
+	}
+	sweep(hub.Scope())
+	if n := len(tagsOf(t, hub.Scope())); n != 100 {
+		t.Errorf("a sweep leaves %d tags", n)
+	}
+	_, hundred := fresh(100)
+	if many > 3*hundred {
+		t.Errorf("a capture takes %v after %d names, and %v after 100", many, count, hundred)
+	}
 }

@@ -5,15 +5,22 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 const (
-	// maxNames is how many flag names a table remembers. An application that invents names (one per user, say) makes
-	// it start over, at the cost of time and never of memory.
+	// maxNames is how many flag names are remembered. An application that invents names (one per user, say) makes the
+	// table start over, at the cost of time and never of memory.
 	maxNames = 4096
 	// maxNameBytes is the length above which a name is not remembered at all.
 	maxNameBytes = 256
 )
+
+// ShownName returns the name under which Sentry shows a flag in errors and spans: flag itself if it is legal there, else
+// a legal name made of it (see the package comment). It is what to search Sentry for, and what to call the flag in its
+// flag log, where the name is otherwise kept as it is and then matches no error.
+func ShownName(flag string) string { return flagname.Shown(flag) }
 
 // flagName is a flag's name, worked out once.
 type flagName struct {
@@ -23,25 +30,28 @@ type flagName struct {
 	key string
 }
 
-// nameTable remembers flag names. A plain map behind an atomic pointer is the quickest to read; new names wait in a
-// second map, which replaces the first when it has been asked often enough to pay for its copy.
+// names remembers flag names.
+var names nameTable
+
+// nameTable is a plain map behind an atomic pointer, which is the quickest to read; new names wait in a second map,
+// which replaces the first when it has been asked often enough to pay for its copy.
 type nameTable struct {
-	prefix string
-	read   atomic.Pointer[map[string]*flagName]
+	read  atomic.Pointer[map[string]*flagName]
+	count atomic.Int64 // names that were ever worked out
 
 	mu     sync.Mutex
 	recent map[string]*flagName // all of read and more; nil until read misses
 	misses int
 }
 
-// get returns what is known about name, which is not empty.
-func (t *nameTable) get(name string) *flagName {
+// get returns what is known about name, which is not empty, and whether it has been used for a while.
+func (t *nameTable) get(name string) (f *flagName, old bool) {
 	if known := t.read.Load(); known != nil {
 		if f, ok := (*known)[name]; ok {
-			return f
+			return f, true
 		}
 	}
-	return t.miss(name)
+	return t.miss(name), false
 }
 
 func (t *nameTable) miss(name string) *flagName {
@@ -78,7 +88,7 @@ func (t *nameTable) remember(name string, f *flagName) {
 }
 
 func (t *nameTable) workOut(name string) *flagName {
-	countName()
-	key := t.prefix + cleanName(name)
-	return &flagName{shown: key[len(t.prefix):], key: key}
+	t.count.Add(1)
+	key := keyPrefix + flagname.Shown(name)
+	return &flagName{shown: key[len(keyPrefix):], key: key}
 }

@@ -1,16 +1,18 @@
 package flagtrack
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/getsentry/sentry-go"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 func TestMaxBytes(t *testing.T) {
@@ -46,6 +48,25 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
+// TestDefaultBytes: 100 long names do not fit into what every Sentry takes, so the oldest give way.
+func TestDefaultBytes(t *testing.T) {
+	tracker := mustNew(t)
+	ctx, hub, held := newHub(t)
+	for i := range 100 {
+		tracker.AddFeatureFlag(ctx, fmt.Sprintf("%s-%03d", strings.Repeat("long", 25), i), true)
+	}
+	hub.CaptureMessage("error")
+	flags := held.last(t).Contexts["flags"]
+	b, err := json.Marshal(flags)
+	if err != nil || len(b) > DefaultMaxBytes || len(b) < DefaultMaxBytes-200 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	values := flags["values"].([]Value)
+	if newest := values[len(values)-1].Flag; !strings.HasSuffix(newest, "-099") {
+		t.Errorf("the newest flag is %s", newest)
+	}
+}
+
 func TestMaxBytesExact(t *testing.T) {
 	one := len(`{"values":[{"flag":"b","result":false}]}`)
 	for budget, want := range map[int]string{one - 1: "", one: "b=F", one + 26: "b=F", one + 28: "a=T b=F"} {
@@ -56,7 +77,7 @@ func TestMaxBytesExact(t *testing.T) {
 }
 
 func TestFilter(t *testing.T) {
-	tracker := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+	tracker := mustNew(t, WithAllValues(), WithFilter(func(_ context.Context, e Evaluation) (Evaluation, bool) {
 		switch {
 		case e.Flag == "secret":
 			return Evaluation{}, false
@@ -85,42 +106,36 @@ func TestFilter(t *testing.T) {
 // TestFilterRedacts: a value that the filter takes away does not come back as the name of its variant.
 func TestFilterRedacts(t *testing.T) {
 	var variants []string
-	tracker := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+	tracker := mustNew(t, WithAllValues(), WithFilter(func(_ context.Context, e Evaluation) (Evaluation, bool) {
 		variants = append(variants, e.Variant)
 		return Evaluation{Flag: e.Flag}, true
 	}))
-	inPlace := mustNew(t, WithAllValues(), WithFilter(func(e Evaluation) (Evaluation, bool) {
+	inPlace := mustNew(t, WithAllValues(), WithFilter(func(_ context.Context, e Evaluation) (Evaluation, bool) {
 		e.Value = nil
 		return e, true
 	}))
 	ctx, hub, held := newHub(t)
-	evaluateAll(ctx, newAPI(t, tracker.Hook()).NewClient())
+	evaluateAll(ctx, newAPI(t, tracker).NewClient())
 	wantFlags(t, captured(t, hub, held), "")
-	if diff := cmp.Diff([]string{"", "", "", "", "grid"}, variants); diff != "" {
-		t.Errorf("the filter sees other variants than can be shown (-want +got):\n%s", diff)
+	if diff := gocmp.Diff([]string{"on", "dark", "high", "half", "grid"}, variants); diff != "" {
+		t.Errorf("the filter sees other variants (-want +got):\n%s", diff)
 	}
-	evaluateAll(ctx, newAPI(t, inPlace.Hook()).NewClient())
+	evaluateAll(ctx, newAPI(t, inPlace).NewClient())
 	wantFlags(t, captured(t, hub, held), "layout:grid=T") // it left the variant, which it saw, as it was
 }
 
-func TestHubRequired(t *testing.T) {
-	tracker := mustNew(t, WithHubRequired())
-	tracker.AddFeatureFlag(context.Background(), "hub-required", true)
+// TestCurrentHub: a program that does one thing at a time may record on the process-wide scope, and only if it says so.
+func TestCurrentHub(t *testing.T) {
+	tracker := mustNew(t, WithCurrentHub())
+	defer tracker.ClearFeatureFlags(context.Background())
+	AddFeatureFlag(context.Background(), "not asked for", true)
 	_, hub, held := newHub(t) // cloned from the current hub after the record
 	wantFlags(t, captured(t, hub, held), "")
-}
-
-// TestNoHubGoesToTheProcess: the default without a hub is the process-wide scope, whose clones inherit it.
-func TestNoHubGoesToTheProcess(t *testing.T) {
-	defer ClearFeatureFlags(context.Background())
-	AddFeatureFlag(context.Background(), "process", true)
-	_, hub, held := newHub(t)
-	wantFlags(t, captured(t, hub, held), "process=T")
-	var none context.Context
-	AddFeatureFlag(none, "nil-context", true)
+	tracker.AddFeatureFlag(context.Background(), "process", true)
+	tracker.AddFeatureFlag(nil, "nil-context", true) //nolint:staticcheck // a nil context is the case
 	_, hub, held = newHub(t)
 	wantFlags(t, captured(t, hub, held), "process=T nil-context=T")
-	ClearFeatureFlags(context.Background())
+	tracker.ClearFeatureFlags(context.Background())
 	_, hub, held = newHub(t)
 	wantFlags(t, captured(t, hub, held), "")
 }
@@ -152,10 +167,37 @@ func TestScopeFinder(t *testing.T) {
 }
 
 func TestNilOptionsAreIgnored(t *testing.T) {
-	tracker := mustNew(t, nil, WithFilter(nil), WithScopeFinder(nil))
+	tracker := mustNew(t, nil, WithCapacity(5), nil)
 	ctx, hub, held := newHub(t)
 	tracker.AddFeatureFlag(ctx, "a", true)
 	wantFlags(t, captured(t, hub, held), "a=T")
+}
+
+// TestOptionsThatCannotWork are errors: above all a filter that would keep nothing private.
+func TestOptionsThatCannotWork(t *testing.T) {
+	find := func(context.Context) *sentry.Scope { return nil }
+	for name, opts := range map[string][]Option{
+		"nil filter":      {WithFilter(nil)},
+		"nil finder":      {WithScopeFinder(nil)},
+		"hub and finder":  {WithCurrentHub(), WithScopeFinder(find)},
+		"finder and hub":  {WithScopeFinder(find), WithCurrentHub()},
+		"nil filter last": {WithFilter(func(_ context.Context, e Evaluation) (Evaluation, bool) { return e, true }), WithFilter(nil)},
+	} {
+		if tracker, err := New(opts...); !errors.Is(err, ErrInvalidOption) || tracker != nil {
+			t.Errorf("%s: New returned %v and %v", name, tracker, err)
+		}
+	}
+}
+
+// TestFiltersAddUp: a second filter does not switch the first one off.
+func TestFiltersAddUp(t *testing.T) {
+	drop := func(flag string) Option {
+		return WithFilter(func(_ context.Context, e Evaluation) (Evaluation, bool) { return e, e.Flag != flag })
+	}
+	tracker := mustNew(t, drop("a"), drop("b"))
+	ctx, hub, held := newHub(t)
+	add(ctx, tracker, "a=T b=T c=T")
+	wantFlags(t, captured(t, hub, held), "c=T")
 }
 
 func TestSetDefault(t *testing.T) {
@@ -166,7 +208,7 @@ func TestSetDefault(t *testing.T) {
 	AddFeatureFlag(ctx, "x", "blue")
 	evaluateAll(ctx, newAPI(t, hook).NewClient())
 	wantFlags(t, captured(t, hub, held), "ratio:0.5=T layout:grid=T")
-	SetDefault(nil)
+	SetDefault(NewHook()) // which follows the default, and so cannot be it
 	AddFeatureFlag(ctx, "x", "red")
 	wantFlags(t, captured(t, hub, held), "ratio:0.5=T layout:grid=T")
 }
@@ -180,16 +222,18 @@ func TestLimitsOfTheNewest(t *testing.T) {
 	wantFlags(t, captured(t, hub, held), "c=T a=F")
 	add(ctx, large, "d=T")
 	wantFlags(t, captured(t, hub, held), "b=T c=T a=F d=T")
+	// Beyond the capacity of its own tracker, a flag may be forgotten.
+	add(ctx, large, "e=T")
+	wantFlags(t, captured(t, hub, held), "b=T c=T a=F d=T e=T")
+	sweep(hub.Scope())
+	wantFlags(t, captured(t, hub, held), "b=T c=T d=T e=T")
 }
 
 func TestTooManyLimits(t *testing.T) {
-	all, most := registry.all.Load(), registry.most.Load()
-	t.Cleanup(func() { // or no other test could make a tracker afterwards
-		registry.all.Store(all)
-		registry.most.Store(most)
-	})
+	all := registry.all.Load()
+	t.Cleanup(func() { registry.all.Store(all) }) // or no other test could make a tracker afterwards
 	for i := range maxLimits {
-		tracker, err := New(WithCapacity(1000 + i))
+		tracker, err := New(WithCapacity(500 + i))
 		if err != nil {
 			if tracker != nil || !errors.Is(err, ErrInvalidOption) || !strings.Contains(err.Error(), "keep them") {
 				t.Errorf("New returned %v and %v", tracker, err)
@@ -298,10 +342,26 @@ func TestLookAlikes(t *testing.T) {
 }
 
 func TestNamesOnTheWire(t *testing.T) {
-	for _, v := range nameVectors(t) {
+	b, err := os.ReadFile("../testdata/names.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name    string
+		Bytes   []byte // base64 of a name that JSON cannot carry
+		Cleaned string
+	}
+	if err := json.Unmarshal(b, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatalf("%d names, %v", len(vectors), err)
+	}
+	for _, v := range vectors {
+		name := cmp.Or(string(v.Bytes), v.Name)
+		if got := ShownName(name); got != v.Cleaned {
+			t.Errorf("ShownName(%q) = %q, want %q", name, got, v.Cleaned)
+		}
 		ctx, hub, held := newHub(t)
 		span := sentry.StartSpan(ctx, "job")
-		AddFeatureFlag(span.Context(), v.raw(t), true)
+		AddFeatureFlag(span.Context(), name, true)
 		want, attribute := v.Cleaned+"=T", map[string]any{v.Cleaned: true}
 		if v.Cleaned == "" {
 			want, attribute = "", map[string]any{}

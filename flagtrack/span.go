@@ -1,13 +1,15 @@
 package flagtrack
 
 import (
-	"context"
 	"maps"
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/getsentry/sentry-go"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // the transaction renders them.
 //
 // The key is the span's id, which is random and never reused, so an entry cannot be mistaken for that of a dead span
-// at the same address. An entry goes when its transaction is rendered, or else with its span.
+// at the same address. An entry goes with its span.
 var spans spanTable
 
 type spanTable struct {
@@ -31,78 +33,71 @@ type spanTable struct {
 
 // spanFlags are the flags of one span, in the order of their first evaluation.
 type spanFlags struct {
-	trace sentry.TraceID
-	mu    sync.Mutex
-	flags []spanFlag
+	trace    sentry.TraceID
+	mu       sync.Mutex
+	flags    []spanFlag
+	dropped  uint64 // evaluations that found the span full
+	rendered bool   // nothing is added any more
 }
 
 type spanFlag struct {
-	shown string // the flag's name, which identifies it
+	flag  *flagName
 	value value
 }
 
-// activeSpan returns the span that an evaluation belongs to: the context's, which tells parallel children apart, and
-// else the scope's.
-func activeSpan(ctx context.Context, scope *sentry.Scope) *sentry.Span {
-	if ctx != nil {
-		if span := sentry.SpanFromContext(ctx); span != nil {
-			return span
-		}
-	}
-	if scope != nil {
-		return scope.GetSpan()
-	}
-	return nil
-}
+// is reports whether f is of the flag. One flag has several flagNames once the table of names has started over.
+func (f spanFlag) is(flag *flagName) bool { return f.flag == flag || f.flag.shown == flag.shown }
 
-// record adds a flag to span, unless nobody will ever see the span.
-func (t *spanTable) record(span *sentry.Span, shown string, v value) {
-	if e := t.entry(span); e != nil {
-		e.set(shown, v)
+// record adds a flag to span, unless it is finished or nobody will ever see it.
+func (t *spanTable) record(span *sentry.Span, flag *flagName, v value) {
+	if e := t.entry(span); e != nil && !isFinished(span) {
+		e.set(flag, v)
 	}
 }
 
 // entry returns the entry of span, or nil if it is not sampled or was not started by sentry-go and so has no id.
-//
-// A span's sampling decision is read only if the span has no entry yet: finishing a transaction that answered with an
-// ignored status (404, by default) writes it, without a lock.
 func (t *spanTable) entry(span *sentry.Span) *spanFlags {
 	if v, ok := t.entries.Load(span.SpanID); ok {
 		return v.(*spanFlags).in(span.TraceID)
 	}
-	if span.Sampled != sentry.SampledTrue || span.SpanID == (sentry.SpanID{}) {
+	if !isSampled(span) || isFinished(span) || span.SpanID == (sentry.SpanID{}) {
 		return nil
 	}
 	fresh := &spanFlags{trace: span.TraceID}
 	if v, loaded := t.entries.LoadOrStore(span.SpanID, fresh); loaded {
 		return v.(*spanFlags).in(span.TraceID)
 	}
-	runtime.AddCleanup(span, t.drop, spanKey{span.SpanID, fresh})
+	runtime.AddCleanup(span, func(id sentry.SpanID) { t.entries.Delete(id) }, span.SpanID)
 	return fresh
 }
 
-// spanKey tells an entry from a later one with the same span id: a span may be recorded into after it was rendered.
-type spanKey struct {
-	id    sentry.SpanID
-	entry *spanFlags
-}
+// sentry-go writes two fields of a span when it finishes, and there is no lock that we could take: EndTime, and
+// Sampled if the transaction has an ignored status (404, by default). Whichever value a racing read finds is right at
+// that moment: it only decides whether the span still takes a flag. So these reads are kept from the race detector,
+// which would otherwise blame an application's own test for them. A pointer is read whole, and every mixture of an
+// old and a new time.Time is either zero or not.
 
-func (t *spanTable) drop(k spanKey) {
-	t.entries.CompareAndDelete(k.id, k.entry)
-}
+//go:norace
+func isSampled(span *sentry.Span) bool { return span.Sampled == sentry.SampledTrue }
 
-// take removes and returns the flags of a finished span.
+//go:norace
+func endTime(span *sentry.Span) time.Time { return span.EndTime }
+
+func isFinished(span *sentry.Span) bool { return !endTime(span).IsZero() }
+
+// take returns the flags of a span whose transaction is finished, once. Its entry stays until the span is gone, so that
+// a goroutine that still records cannot make another.
 func (t *spanTable) take(trace sentry.TraceID, id sentry.SpanID) []spanFlag {
 	v, ok := t.entries.Load(id)
 	if !ok || v.(*spanFlags).in(trace) == nil {
 		return nil
 	}
 	e := v.(*spanFlags)
-	t.entries.CompareAndDelete(id, e)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	flags := e.flags
-	e.flags = nil
+	flags, dropped := e.flags, e.dropped
+	e.flags, e.dropped, e.rendered = nil, 0, true
+	left.overSpan.Add(dropped)
 	return flags
 }
 
@@ -114,30 +109,37 @@ func (e *spanFlags) in(trace sentry.TraceID) *spanFlags {
 	return e
 }
 
-func (e *spanFlags) set(shown string, v value) {
+func (e *spanFlags) set(flag *flagName, v value) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range e.flags {
-		if e.flags[i].shown == shown {
+		if e.flags[i].flag == flag { // nearly always: much quicker than to compare names
 			e.flags[i].value = v
 			return
 		}
 	}
-	if len(e.flags) < spanCapacity {
-		e.flags = append(e.flags, spanFlag{shown, v})
+	i := slices.IndexFunc(e.flags, func(f spanFlag) bool { return f.is(flag) })
+	switch {
+	case i >= 0:
+		e.flags[i].value = v
+	case e.rendered:
+	case len(e.flags) == spanCapacity:
+		e.dropped++
+	default:
+		e.flags = append(e.flags, spanFlag{flag, v})
 	}
 }
 
 // forget removes a flag from span.
-func (t *spanTable) forget(span *sentry.Span, shown string) {
+func (t *spanTable) forget(span *sentry.Span, flag *flagName) {
 	v, ok := t.entries.Load(span.SpanID)
-	if !ok {
+	if !ok || isFinished(span) {
 		return
 	}
 	if e := v.(*spanFlags).in(span.TraceID); e != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		e.flags = slices.DeleteFunc(e.flags, func(f spanFlag) bool { return f.shown == shown })
+		e.flags = slices.DeleteFunc(e.flags, func(f spanFlag) bool { return f.is(flag) })
 	}
 }
 
@@ -146,7 +148,7 @@ func (f spanFlag) name() string {
 	if f.value.variant != "" {
 		return f.value.variant
 	}
-	return f.shown
+	return f.flag.shown
 }
 
 // eachAttribute calls set for the attribute of each flag. Different flags that would look alike (the flag "x:blue" and
@@ -155,7 +157,7 @@ func eachAttribute(flags []spanFlag, set func(attribute string, result bool)) {
 	for i, f := range flags {
 		name := f.name()
 		if slices.ContainsFunc(flags[i+1:], func(later spanFlag) bool { return later.name() == name }) {
-			name = tellApart(name, f.shown)
+			name = flagname.TellApart(name, f.flag.shown)
 		}
 		set(spanAttribute+name, f.value.result)
 	}

@@ -1,9 +1,7 @@
 package flagtrack
 
 import (
-	"hash/maphash"
-	"reflect"
-	"strings"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -11,128 +9,73 @@ import (
 )
 
 // An event shows the newest flags only, but a scope keeps a tag for each name that was ever recorded in it or in the
-// scopes it was forked from. While the process knows no more names than an event may show, that is bounded. Beyond,
-// a record in about every sweepEvery-th sweeps its scope, which bounds every scope that is recorded into, in any
-// chain of forks, without a table of scopes.
+// scopes it was forked from. While the process knows no more names than an event shows, that is bounded. Beyond, a
+// record now and then sweeps its scope, which bounds every scope that is recorded into, in any chain of forks, without
+// a table of scopes.
 
-// sweepEvery is how many records there are to a sweep, on average. A sweep copies the scope; so seldom, that costs a
-// record next to nothing. A scope that meets new names all the time holds about this many flags more than it shows.
-const sweepEvery = 1024
+const (
+	// sweepOld is how many records of names that have been used for a while there are to a sweep, on average. A sweep
+	// copies the scope; so seldom, that costs a record next to nothing.
+	sweepOld = 2048
+	// sweepNew is the same for new names, which are what makes a scope grow, but no less than an event shows. A scope that
+	// meets new names all the time holds about twice as many flags as it shows.
+	sweepNew = 64
+)
 
-// sweepGuard keeps a flag that is recorded during a sweep from being taken for the old one that was there before.
-type sweepGuard struct {
-	mu sync.Mutex
-	// turn is odd while a sweep is under way, and another even number after it.
-	turn atomic.Uint64
+// sweepDue reports whether a record should sweep its scope, at random, so that no pattern of records avoids it.
+func (l *limits) sweepDue(oldName bool) bool {
+	if names.count.Load() <= int64(l.capacity) {
+		return false
+	}
+	if oldName {
+		return rand.IntN(sweepOld) == 0
+	}
+	return rand.IntN(max(sweepNew, l.capacity)) == 0
+}
+
+// sweepRun is one sweep, of the scope that it has while it is under way.
+type sweepRun struct {
+	scope *sentry.Scope
+	over  chan struct{} // closed at its end
 }
 
 var (
-	sweepGuards [16]sweepGuard // scopes are spread over them
-	sweepSeed   = maphash.MakeSeed()
+	oneSweep sync.Mutex
+	// lastSweep is another one whenever a sweep begins or ends.
+	lastSweep atomic.Pointer[sweepRun]
 )
 
-// guardOf returns the guard of a scope, which it shares with other scopes.
-func guardOf(scope *sentry.Scope) *sweepGuard {
-	return &sweepGuards[maphash.Comparable(sweepSeed, scope)%uint64(len(sweepGuards))]
-}
-
-// setAndSweep sets a tag of a scope that may hold too many, and now and then removes the oldest.
-func setAndSweep(scope *sentry.Scope, key, text string, n uint64) {
-	guard := guardOf(scope)
-	due := sweepDue(n)
-	if turn := guard.turn.Load(); !due && turn%2 == 0 {
+// setTag sets a tag of a scope that may be swept meanwhile: a sweep that has seen the flag's old tag would remove the
+// new one. So it is set again until no sweep of this scope was under way.
+func setTag(scope *sentry.Scope, key, text string) {
+	for {
+		run := lastSweep.Load()
 		scope.SetTag(key, text)
-		if guard.turn.Load() == turn {
+		if run != nil && run.scope == scope {
+			<-run.over
+		} else if lastSweep.Load() == run {
 			return
 		}
-		// A sweep began meanwhile and may remove this very tag: set it again after the sweep.
-	}
-	guard.mu.Lock()
-	defer guard.mu.Unlock()
-	scope.SetTag(key, text)
-	if due {
-		guard.turn.Add(1)
-		defer guard.turn.Add(1)
-		sweep(scope, int(registry.most.Load()))
 	}
 }
 
-// sweepDue scatters the sweeps, so that no pattern of records can keep a scope from being swept.
-func sweepDue(n uint64) bool {
-	n ^= n >> 33
-	n *= 0xff51afd7ed558ccd
-	n ^= n >> 33
-	return n%sweepEvery == 0
-}
-
-// sweep removes all but the newest keep flags of scope, and those that were cleared. A flag that was recorded under
-// several limits has a tag for each of them, so that many times as many tags have to stay.
-func sweep(scope *sentry.Scope, keep int) {
-	tags := copyTags(scope)
-	stamps := make([]uint64, 0, len(tags))
-	var seen [maxLimits]bool
-	limits := 0
-	for key, text := range tags {
-		if strings.HasPrefix(key, keyPrefix) && key != clearedKey {
-			stamps = append(stamps, stampNumber(text))
-			if place := key[len(keyPrefix)]; !seen[place] {
-				seen[place] = true
-				limits++
-			}
+// sweep removes the flags of scope beyond the capacities of the trackers that recorded them, which no event will show
+// unless a tracker with a larger one records later. If another scope is being swept, it leaves this one for next time.
+func sweep(scope *sentry.Scope) {
+	if !oneSweep.TryLock() {
+		return
+	}
+	defer oneSweep.Unlock()
+	run := &sweepRun{scope: scope, over: make(chan struct{})}
+	lastSweep.Store(run)
+	defer close(run.over)
+	defer lastSweep.Store(&sweepRun{})
+	tags, _ := copyTags(scope)
+	flags, cleared := takeFlags(tags)
+	sortNewestFirst(flags)
+	for rank, f := range flags {
+		if f.stamp < cleared || rank >= f.limits.capacity {
+			scope.RemoveTag(f.key)
 		}
 	}
-	keep = min(keep, len(stamps)) * limits // whatever the capacity, this does not overflow
-	var oldest uint64                      // that may stay
-	if cleared, ok := tags[clearedKey]; ok {
-		oldest = stampNumber(cleared)
-	}
-	if surplus := len(stamps) - keep; surplus > 0 {
-		oldest = max(oldest, nthSmallest(stamps, surplus))
-	}
-	for key, text := range tags {
-		if strings.HasPrefix(key, keyPrefix) && key != clearedKey && stampNumber(text) < oldest {
-			scope.RemoveTag(key)
-		}
-	}
-}
-
-// copyTags returns a copy of the scope's tags. A scope has no getter for them, and applying it to an event would run
-// the application's processors, so the field of a private clone is read. Were it to go by another name or type one
-// day, nothing would be found: events would stay right, and scopes would grow.
-func copyTags(scope *sentry.Scope) map[string]string {
-	field := reflect.ValueOf(scope.Clone()).Elem().FieldByName("tags")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[map[string]string]() {
-		return nil
-	}
-	return *(*map[string]string)(field.Addr().UnsafePointer()) // reflection alone would allocate each key and value
-}
-
-// nthSmallest returns what would be at s[n] if s were sorted, in linear time. It reorders s.
-func nthSmallest(s []uint64, n int) uint64 {
-	for lo, hi := 0, len(s)-1; lo < hi; {
-		pivot := s[lo+(hi-lo)/2]
-		i, j := lo, hi
-		for i <= j {
-			for s[i] < pivot {
-				i++
-			}
-			for pivot < s[j] {
-				j--
-			}
-			if i <= j {
-				s[i], s[j] = s[j], s[i]
-				i++
-				j--
-			}
-		}
-		switch {
-		case n <= j:
-			hi = j
-		case n >= i:
-			lo = i
-		default:
-			return s[n]
-		}
-	}
-	return s[n]
 }

@@ -4,7 +4,32 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/open-feature/go-sdk/openfeature"
+
+	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
+
+// Evaluation is a flag and the value that the application received for it, as a filter sees it. Only Flag, Value and
+// Variant decide what is shown; the rest is there to decide by.
+type Evaluation struct {
+	// Flag is the flag's key.
+	Flag string
+	// Value is what the application received.
+	Value any
+	// Variant is the name that the provider gave to the value, or empty. It is shown only in place of a value that has
+	// no short text, an object say: see WithAllValues.
+	Variant string
+	// Domain is the OpenFeature domain that the client is bound to, or empty.
+	Domain string
+	// Provider is the name of OpenFeature's provider, or empty for AddFeatureFlag.
+	Provider string
+	// Reason is why the value is what it is, according to the provider, and openfeature.ErrorReason if anything failed.
+	// It is empty for AddFeatureFlag.
+	Reason openfeature.Reason
+	// Err is what made the application receive the default, or nil. Its text may have been made by the provider.
+	Err error
+}
 
 // value is an evaluation's result as Sentry can show it. Sentry's issue page shows booleans only, so a result of
 // another type becomes part of the name: x=blue is shown as "x:blue" true.
@@ -72,5 +97,5 @@ func floatText(f float64, bits int) string {
 
 // variantName returns the name that shows a flag together with its value.
 func variantName(shown, text string) string {
-	return cleanName(shown + ":" + text)
+	return flagname.Shown(shown + ":" + text)
 }

@@ -1,7 +1,6 @@
 package vwo
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,30 +113,6 @@ func retryAfter(header http.Header, now time.Time) time.Duration {
 		return max(date.Sub(now), 0)
 	}
 	return 0
-}
-
-// confirmToggle reads {"_data":{"<feature as sent>":{"isEnabled":bool}}}.
-func confirmToggle(body []byte, feature string, enabled bool) error {
-	// Maps, because a struct's fields would match names in any case.
-	var answer map[string]json.RawMessage
-	var data map[string]map[string]json.RawMessage
-	unexpected := func(detail string) error {
-		return &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: detail}
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return unexpected(fmt.Sprintf("a body of %d bytes that is not VWO's", len(body)))
-	}
-	var state onOff
-	if json.Unmarshal(answer["_data"], &data) == nil {
-		_ = state.UnmarshalJSON(bytes.TrimSpace(data[feature]["isEnabled"]))
-	}
-	switch {
-	case !state.known:
-		return unexpected("it does not tell the state of feature " + quote(feature))
-	case state.on != enabled:
-		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", quote(feature), state.on))
-	}
-	return nil
 }
 
 // onOff is a boolean that may come as 0 or 1, as VWO's own action sends it.

@@ -83,7 +83,7 @@ func (r *Relay) toggle(ctx context.Context, k *kill) (err error) {
 	}()
 	// Before, because VWO's own webhook may come before its answer does.
 	r.own.mark(k.Environment, k.Flag, k.Enabled, time.Now())
-	return r.config.Toggler.Toggle(ctx, k.Environment, k.Feature, k.Enabled)
+	return r.config.Toggler.Set(ctx, k.Environment, k.Feature, k.Enabled)
 }
 
 // isFinal reports whether trying again would change nothing.

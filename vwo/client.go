@@ -110,32 +110,6 @@ func NewClient(config ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Toggle sets the state of a feature in an environment, each by its id or key.
-// It returns nil only when VWO's answer confirms that very state. Setting a
-// state twice is harmless.
-//
-// It first waits for the token's turn, up to a second after another request and
-// a minute or more after VWO has said 429 or 503, but fails at once with
-// [ErrRateLimited] if ctx would end before. Names that are none give
-// [ErrInvalidName]; any other failure is an [*AnswerError], or the context's
-// error if it ended before anything was sent.
-func (c *Client) Toggle(ctx context.Context, environment, feature string, enabled bool) error {
-	if ctx == nil {
-		return errNilContext
-	}
-	target := Target{Environment: environment, Feature: feature}
-	if err := target.validate(); err != nil {
-		return err
-	}
-	body, err := c.do(ctx, func(ctx context.Context) (*http.Request, error) {
-		return c.toggleRequest(ctx, target, enabled)
-	})
-	if err != nil {
-		return err
-	}
-	return confirmToggle(body, feature, enabled)
-}
-
 func (c *Client) toggleRequest(ctx context.Context, target Target, enabled bool) (*http.Request, error) {
 	if c.trigger {
 		address := TriggerURL{address: toggleURL(c.base, c.account, target), enabled: enabled, token: c.token}

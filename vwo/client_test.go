@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
 // newStandIn gives a stand-in for VWO on loopback with a client for it.
@@ -30,6 +31,16 @@ func newStandIn(t testing.TB, features ...string) (*vwotest.Server, *vwo.Client)
 	server := vwotest.NewServer(vwotest.Config{Features: features})
 	t.Cleanup(server.Close)
 	return server, newClient(t, vwo.ClientConfig{BaseURL: server.URL, Token: vwo.NewToken(server.Token()), Unlimited: true})
+}
+
+// toggle sets a state, and leaves out the one before, which VWO does not tell.
+func toggle(ctx context.Context, client *vwo.Client, environment, feature string, enabled bool) error {
+	_, err := client.Toggle(ctx, killswitch.Switch{Target: target(environment, feature), On: enabled})
+	return err
+}
+
+func target(environment, feature string) killswitch.Target {
+	return killswitch.Target{Flag: feature, Attributes: map[string]string{"environment": environment}}
 }
 
 func newClient(t testing.TB, config vwo.ClientConfig) *vwo.Client {
@@ -57,7 +68,7 @@ func TestToggleSetsTheState(t *testing.T) {
 				environment, feature string
 				enabled              bool
 			}{{"production", "search", false}, {"production", "search", false}, {"2", "1", false}, {"production", "search", true}} {
-				if err := client.Toggle(t.Context(), step.environment, step.feature, step.enabled); err != nil {
+				if err := toggle(t.Context(), client, step.environment, step.feature, step.enabled); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -89,7 +100,7 @@ func TestToggleOnTheWire(t *testing.T) {
 	}))
 	defer server.Close()
 	config := vwo.ClientConfig{BaseURL: server.URL + "/api/v2", Token: vwo.NewToken("a+b"), Unlimited: true}
-	if err := newClient(t, config).Toggle(t.Context(), "e", "f", false); err != nil {
+	if err := toggle(t.Context(), newClient(t, config), "e", "f", false); err != nil {
 		t.Fatal(err)
 	}
 	got := []string{seen.Method, seen.RequestURI, seen.Header.Get("token"), seen.Header.Get("Content-Type"), string(body)}
@@ -98,7 +109,7 @@ func TestToggleOnTheWire(t *testing.T) {
 		t.Error(diff)
 	}
 	config.UseTriggerForm = true
-	if err := newClient(t, config).Toggle(t.Context(), "e", "f", false); err != nil {
+	if err := toggle(t.Context(), newClient(t, config), "e", "f", false); err != nil {
 		t.Fatal(err)
 	}
 	got = []string{seen.Method, seen.RequestURI, seen.Header.Get("token"), string(body)}
@@ -112,8 +123,8 @@ func TestToggleRefusesNamesBeforeSending(t *testing.T) {
 	server, client := newStandIn(t, "f")
 	for _, name := range []string{"", "..", "a/b", "a?b", strings.Repeat("x", 201)} {
 		for _, err := range []error{
-			client.Toggle(t.Context(), name, "f", false),
-			client.Toggle(t.Context(), "production", name, false),
+			toggle(t.Context(), client, name, "f", false),
+			toggle(t.Context(), client, "production", name, false),
 		} {
 			if !errors.Is(err, vwo.ErrInvalidName) {
 				t.Errorf("%q: %v", name, err)
@@ -128,8 +139,30 @@ func TestToggleRefusesNamesBeforeSending(t *testing.T) {
 	}
 }
 
+// VWO wants an environment and nothing else beside the feature.
+func TestTargets(t *testing.T) {
+	server, client := newStandIn(t, "f")
+	for name, bad := range map[string]killswitch.Target{
+		"no environment":    {Flag: "f"},
+		"another attribute": {Flag: "f", Attributes: map[string]string{"environment": "production", "project": "shop"}},
+		"another name":      {Flag: "team:checkout", Attributes: map[string]string{"environment": "production"}},
+	} {
+		if err := client.Validate(bad); !errors.Is(err, vwo.ErrInvalidName) {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := client.Toggle(t.Context(), killswitch.Switch{Target: bad})
+		if !errors.Is(err, vwo.ErrInvalidName) || steering(err) != "final" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := client.Validate(target("production", "f")); err != nil || server.Requests() != 0 {
+		t.Error(err, server.Requests())
+	}
+}
+
 type answerCase struct {
 	Name, Body, Cause, Detail string
+	Steer                     string // what the error says of what is to follow
 	Status, Code              int
 	Header                    map[string]string
 	WaitSeconds               int
@@ -141,6 +174,22 @@ var causes = map[string]error{
 }
 
 // answers are those to a request that switches feature "f" off.
+// steering names what an error says of what is to follow.
+func steering(err error) string {
+	steer, _ := errors.AsType[*killswitch.ToggleError](err)
+	switch {
+	case steer == nil:
+		return ""
+	case steer.Final:
+		return "final"
+	case steer.Unconfirmed:
+		return "unconfirmed"
+	case steer.RetryAfter > 0:
+		return "later"
+	}
+	return "none"
+}
+
 func readAnswers(t testing.TB) []answerCase {
 	t.Helper()
 	raw, err := os.ReadFile("testdata/answers.json")
@@ -170,7 +219,7 @@ func TestWhatAnswersMean(t *testing.T) {
 			client := newClient(t, vwo.ClientConfig{
 				Token: vwo.NewToken(treasure), Unlimited: true, HTTPClient: &http.Client{Transport: inMemory{handler}},
 			})
-			err := client.Toggle(t.Context(), "production", "f", false)
+			err := toggle(t.Context(), client, "production", "f", false)
 			want, known := causes[tc.Cause]
 			if !known {
 				t.Fatalf("unknown cause %q", tc.Cause)
@@ -179,6 +228,9 @@ func TestWhatAnswersMean(t *testing.T) {
 				if cause != nil && errors.Is(err, cause) != (name == tc.Cause) {
 					t.Errorf("errors.Is(%v, %q) is %t", err, name, errors.Is(err, cause))
 				}
+			}
+			if got := steering(err); got != tc.Steer {
+				t.Errorf("it is to be %q, want %q: %v", got, tc.Steer, err)
 			}
 			if want == nil {
 				if err != nil {
@@ -227,7 +279,7 @@ func TestTransportErrorsShowNoToken(t *testing.T) {
 			client := newClient(t, vwo.ClientConfig{
 				Token: vwo.NewToken(treasure), Unlimited: true, UseTriggerForm: trigger, HTTPClient: &http.Client{Transport: failing{cause}},
 			})
-			err := client.Toggle(t.Context(), "e", "f", false)
+			err := toggle(t.Context(), client, "e", "f", false)
 			if !errors.Is(err, vwo.ErrUnavailable) {
 				t.Errorf("%v", err)
 			}
@@ -240,7 +292,7 @@ func TestTransportErrorsShowNoToken(t *testing.T) {
 		}
 	}
 	client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(treasure), Unlimited: true, HTTPClient: &http.Client{Transport: failing{marker}}})
-	if err := client.Toggle(t.Context(), "e", "f", false); !errors.Is(err, marker) {
+	if err := toggle(t.Context(), client, "e", "f", false); !errors.Is(err, marker) {
 		t.Errorf("a harmless cause is lost: %v", err)
 	}
 }
@@ -254,7 +306,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
 		custom := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }, Transport: &http.Transport{DisableKeepAlives: true}}
 		client := newClient(t, vwo.ClientConfig{BaseURL: server.URL, Token: vwo.NewToken("t"), Unlimited: true, HTTPClient: custom})
-		if err := client.Toggle(t.Context(), "e", "f", false); !errors.Is(err, vwo.ErrRedirected) {
+		if err := toggle(t.Context(), client, "e", "f", false); !errors.Is(err, vwo.ErrRedirected) {
 			t.Errorf("%d: %v", status, err)
 		}
 		server.Close()
@@ -265,7 +317,7 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	server, _ := newStandIn(t, "f")
 	server.SetFault(vwotest.Fault{Hang: true})
 	client := newClient(t, vwo.ClientConfig{BaseURL: server.URL, Token: vwo.NewToken(server.Token()), Unlimited: true, Timeout: 50 * time.Millisecond})
-	if err := client.Toggle(t.Context(), "production", "f", false); !errors.Is(err, vwo.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	if err := toggle(t.Context(), client, "production", "f", false); !errors.Is(err, vwo.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 }
@@ -281,7 +333,7 @@ func TestAnswerThatNeverEnds(t *testing.T) {
 	}))
 	defer server.Close()
 	client := newClient(t, vwo.ClientConfig{BaseURL: server.URL, Token: vwo.NewToken("t"), Unlimited: true})
-	if err := client.Toggle(t.Context(), "e", "f", false); !errors.Is(err, vwo.ErrUnexpectedAnswer) {
+	if err := toggle(t.Context(), client, "e", "f", false); !errors.Is(err, vwo.ErrUnexpectedAnswer) {
 		t.Errorf("%v", err)
 	}
 }
@@ -289,12 +341,12 @@ func TestAnswerThatNeverEnds(t *testing.T) {
 func TestBadContexts(t *testing.T) {
 	_, client := newStandIn(t, "f")
 	//nolint:staticcheck // a nil context is the bad input under test
-	if err := client.Toggle(nil, "production", "f", false); err == nil {
+	if err := toggle(nil, client, "production", "f", false); err == nil {
 		t.Error("a nil context was taken")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := client.Toggle(ctx, "production", "f", false); !errors.Is(err, context.Canceled) {
+	if err := toggle(ctx, client, "production", "f", false); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -330,7 +382,7 @@ func TestRequestsAreSpaced(t *testing.T) {
 			client := newClient(t, vwo.ClientConfig{Token: token, HTTPClient: transport})
 			for range 5 {
 				wg.Go(func() {
-					if err := client.Toggle(t.Context(), "production", "f", false); err != nil {
+					if err := toggle(t.Context(), client, "production", "f", false); err != nil {
 						t.Error(err)
 					}
 				})
@@ -341,13 +393,13 @@ func TestRequestsAreSpaced(t *testing.T) {
 			t.Errorf("10 requests took %v", took)
 		}
 		// Whoever cannot wait is told at once.
-		if err := newClient(t, vwo.ClientConfig{Token: token, HTTPClient: transport}).Toggle(t.Context(), "production", "f", false); err != nil {
+		if err := toggle(t.Context(), newClient(t, vwo.ClientConfig{Token: token, HTTPClient: transport}), "production", "f", false); err != nil {
 			t.Error(err)
 		}
 		short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		before := time.Now()
-		err := newClient(t, vwo.ClientConfig{Token: token, HTTPClient: transport}).Toggle(short, "production", "f", false)
+		err := toggle(short, newClient(t, vwo.ClientConfig{Token: token, HTTPClient: transport}), "production", "f", false)
 		if !errors.Is(err, vwo.ErrRateLimited) || time.Since(before) != 0 {
 			t.Errorf("%v after %v", err, time.Since(before))
 		}
@@ -369,18 +421,18 @@ func TestPauseAfterTooManyRequests(t *testing.T) {
 			}
 			standIn.SetFault(fault)
 			start := time.Now()
-			answer, ok := errors.AsType[*vwo.AnswerError](client.Toggle(t.Context(), "production", "f", false))
+			answer, ok := errors.AsType[*vwo.AnswerError](toggle(t.Context(), client, "production", "f", false))
 			if !ok || answer.RetryAfter != tc.pause {
 				t.Fatalf("%+v, want a wait of %v", answer, tc.pause)
 			}
 			standIn.SetFault(vwotest.Fault{})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			answer, ok = errors.AsType[*vwo.AnswerError](client.Toggle(ctx, "production", "f", false))
+			answer, ok = errors.AsType[*vwo.AnswerError](toggle(ctx, client, "production", "f", false))
 			if !ok || !errors.Is(answer, vwo.ErrRateLimited) || answer.RetryAfter != tc.pause || standIn.Requests() != 1 {
 				t.Errorf("during the pause: %+v after %d requests", answer, standIn.Requests())
 			}
-			if err := client.Toggle(t.Context(), "production", "f", false); err != nil {
+			if err := toggle(t.Context(), client, "production", "f", false); err != nil {
 				t.Error(err)
 			}
 			if waited := time.Since(start); waited < tc.pause || waited > tc.pause+5*time.Second {
@@ -454,12 +506,12 @@ func TestListsOfAnotherShape(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	server, client := newStandIn(t, "a", "b")
-	if err := client.Check(t.Context(), vwo.Target{Environment: "production", Feature: "a"}, vwo.Target{Environment: "2", Feature: "1"}); err != nil {
+	if err := client.Check(t.Context(), target("production", "a"), target("2", "1")); err != nil {
 		t.Error(err)
 	}
 	before := server.Requests()
-	err := client.Check(t.Context(), vwo.Target{Environment: "nowhere", Feature: "a"}, vwo.Target{Environment: "production", Feature: "c"},
-		vwo.Target{Environment: "production", Feature: "a"}, vwo.Target{Environment: "..", Feature: "a"})
+	err := client.Check(t.Context(), target("nowhere", "a"), target("production", "c"),
+		target("production", "a"), target("..", "a"))
 	if !errors.Is(err, vwo.ErrNotFound) || !errors.Is(err, vwo.ErrInvalidName) {
 		t.Errorf("%v", err)
 	}
@@ -468,8 +520,14 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%v does not name %s", err, named)
 		}
 	}
-	if n := server.Requests() - before; n != 3 {
-		t.Errorf("the check took %d requests, want 3", n)
+	for _, there := range []string{`"1" ("production" of project "Default"), "2" ("staging" of project "Default")`, `"a", "b"`} {
+		if !strings.Contains(fmt.Sprint(err), there) {
+			t.Errorf("%v does not list %s", err, there)
+		}
+	}
+	// The environments, two features, and the list of what there is.
+	if n := server.Requests() - before; n != 4 {
+		t.Errorf("the check took %d requests, want 4", n)
 	}
 	if len(server.Toggles()) != 0 {
 		t.Error("the check has changed something")
@@ -495,7 +553,7 @@ func FuzzAnswers(f *testing.F) {
 				})},
 			}})
 		}
-		err := fresh().Toggle(t.Context(), "e", "f", false)
+		err := toggle(t.Context(), fresh(), "e", "f", false)
 		if err == nil && (status >= 300 || !strings.Contains(body, "isEnabled")) {
 			t.Errorf("status %d with %q passes for a confirmation", status, body)
 		}
@@ -549,7 +607,7 @@ func TestClientAgainstOddAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			err = client.Toggle(t.Context(), "production", "feature", false)
+			err = toggle(t.Context(), client, "production", "feature", false)
 			if !errors.Is(err, tc.want) || strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("got %v", err)
 			}
@@ -580,7 +638,7 @@ func TestPauseHoldsForThoseInLine(t *testing.T) {
 		client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(standIn.Token()), HTTPClient: &http.Client{Transport: inMemory{standIn}}})
 		var wg sync.WaitGroup
 		for range 3 {
-			wg.Go(func() { _ = client.Toggle(t.Context(), "production", "f", false) }) // one is told off
+			wg.Go(func() { _ = toggle(t.Context(), client, "production", "f", false) }) // one is told off
 		}
 		wg.Wait()
 		if len(at) != 3 || at[1] < time.Minute || at[2]-at[1] < vwo.RequestInterval {

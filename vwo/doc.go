@@ -6,7 +6,7 @@
 //   - [TriggerURL] is the published recipe: a URL to paste into Sentry. Read
 //     its hazards before you do.
 //   - [Client] switches a flag through VWO's API and checks a configuration
-//     before an alert needs it.
+//     before an alert needs it. It is a killswitch.Toggler.
 //   - [Relay] is an HTTP handler that stands between Sentry and VWO. An alert
 //     switches a flag off only if it is signed, expected, new, recent and
 //     allowed by a [Rule]; everything else is refused or ignored, with the

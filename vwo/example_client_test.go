@@ -2,11 +2,11 @@ package vwo_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
 func ExampleClient_Check() {
@@ -20,13 +20,13 @@ func ExampleClient_Check() {
 		fmt.Println(err)
 		return
 	}
-	err = client.Check(context.Background(), vwo.Target{Environment: "production", Feature: "new-checkout"})
-	fmt.Println(errors.Is(err, vwo.ErrNotFound))
+	target := killswitch.Target{Flag: "new-checkout", Attributes: map[string]string{"environment": "1"}}
+	fmt.Println(client.Check(context.Background(), target))
 
-	fmt.Println(client.Toggle(context.Background(), "production", "new_checkout", false))
-	fmt.Println(standIn.Enabled("production", "new_checkout"))
+	target.Flag = "new_checkout"
+	was, err := client.Toggle(context.Background(), killswitch.Switch{Target: target, Alert: "Checkout failing"})
+	fmt.Println(was, err, standIn.Enabled("production", "new_checkout"))
 	// Output:
-	// true
-	// <nil>
-	// false
+	// vwo: no such account, environment or feature, or no permission for it; check the rule against VWO: feature "new-checkout"; there are "new_checkout"
+	// unknown <nil> false
 }

@@ -64,7 +64,7 @@ func ExampleRelay() {
 // plainFlags is a flag system of one's own.
 type plainFlags map[string]bool
 
-func (f plainFlags) Toggle(_ context.Context, environment, feature string, enabled bool) error {
+func (f plainFlags) Set(_ context.Context, environment, feature string, enabled bool) error {
 	f[environment+"/"+feature] = enabled
 	return nil
 }
@@ -73,7 +73,7 @@ func (f plainFlags) Toggle(_ context.Context, environment, feature string, enabl
 func ExampleToggler() {
 	var _ vwo.Toggler = plainFlags{}
 	flags := plainFlags{"production/search": true}
-	if err := flags.Toggle(context.Background(), "production", "search", false); err != nil {
+	if err := flags.Set(context.Background(), "production", "search", false); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Println(flags)

@@ -118,7 +118,7 @@ type switched struct {
 	at      time.Time
 }
 
-func (s *switches) Toggle(ctx context.Context, environment, feature string, enabled bool) error {
+func (s *switches) Set(ctx context.Context, environment, feature string, enabled bool) error {
 	s.mu.Lock()
 	one := switched{vwo.Target{Environment: environment, Feature: feature}, enabled, time.Now()}
 	s.calls = append(s.calls, one)

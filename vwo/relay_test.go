@@ -246,7 +246,7 @@ func TestFlagsAreSideBySide(t *testing.T) {
 
 type toggleFunc func(ctx context.Context, environment, feature string, enabled bool) error
 
-func (f toggleFunc) Toggle(ctx context.Context, environment, feature string, enabled bool) error {
+func (f toggleFunc) Set(ctx context.Context, environment, feature string, enabled bool) error {
 	return f(ctx, environment, feature, enabled)
 }
 
@@ -256,7 +256,7 @@ func answerOf(t *testing.T, status int) error {
 	client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(treasure), HTTPClient: &http.Client{
 		Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })},
 	}})
-	return client.Toggle(t.Context(), "e", "f", false)
+	return toggle(t.Context(), client, "e", "f", false)
 }
 
 func TestWaitsAsLongAsVWOAsks(t *testing.T) {

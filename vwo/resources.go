@@ -3,7 +3,6 @@ package vwo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -112,55 +111,6 @@ func (c *Client) Environments(ctx context.Context) ([]Environment, error) {
 		}
 	}
 	return all, nil
-}
-
-// Check proves that the token works and that each target exists, without
-// changing anything: run it when a program starts rather than when an alert
-// fires. It takes one request for the environments and one for each distinct
-// feature, a second apart.
-//
-// All that is missing is reported at once, each wrapping [ErrNotFound] or
-// [ErrInvalidName]. Whether the token may switch what it can read, VWO does not
-// tell.
-func (c *Client) Check(ctx context.Context, targets ...Target) error {
-	environments, err := c.Environments(ctx)
-	if err != nil {
-		return fmt.Errorf("vwo: read the environments: %w", err)
-	}
-	var missing []error
-	checked := map[string]bool{}
-	for _, target := range targets {
-		if err := target.validate(); err != nil {
-			missing = append(missing, err)
-			continue
-		}
-		if key := "environment " + quote(target.Environment); !checked[key] {
-			checked[key] = true
-			if !hasEnvironment(environments, target.Environment) {
-				missing = append(missing, fmt.Errorf("%w: %s", ErrNotFound, key))
-			}
-		}
-		if key := "feature " + quote(target.Feature); !checked[key] {
-			checked[key] = true
-			_, err := c.Feature(ctx, target.Feature)
-			switch {
-			case errors.Is(err, ErrNotFound):
-				missing = append(missing, fmt.Errorf("%w: %s", ErrNotFound, key))
-			case err != nil:
-				return fmt.Errorf("vwo: read %s: %w", key, err)
-			}
-		}
-	}
-	return errors.Join(missing...)
-}
-
-func hasEnvironment(all []Environment, idOrKey string) bool {
-	for _, e := range all {
-		if e.ID == idOrKey || e.SDKKey == idOrKey {
-			return true
-		}
-	}
-	return false
 }
 
 type featureJSON struct {

@@ -1,12 +1,16 @@
 package vwo
 
-import "context"
+import (
+	"context"
+
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+)
 
 // Toggler sets the state of a flag. [Client] is one for VWO; write another one
 // and the [Relay] serves any flag system.
 //
 // Setting a state that is set already must be harmless, because the relay
-// repeats a call whose outcome it does not know. Toggle is called from several
+// repeats a call whose outcome it does not know. Set is called from several
 // goroutines, for different flags at the same time, and must return when ctx
 // ends. What its error says steers the relay:
 //
@@ -15,7 +19,15 @@ import "context"
 //     would change nothing;
 //   - everything else is tried again until the relay's MaxAge.
 type Toggler interface {
-	Toggle(ctx context.Context, environment, feature string, enabled bool) error
+	Set(ctx context.Context, environment, feature string, enabled bool) error
 }
 
 var _ Toggler = (*Client)(nil)
+
+// Set is [Client.Toggle] as the [Relay] calls it.
+func (c *Client) Set(ctx context.Context, environment, feature string, enabled bool) error {
+	_, err := c.Toggle(ctx, killswitch.Switch{
+		Target: killswitch.Target{Flag: feature, Attributes: map[string]string{"environment": environment}}, On: enabled,
+	})
+	return err
+}

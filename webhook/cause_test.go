@@ -221,7 +221,12 @@ func TestNothingIsSentThroughAProxyThatRefuses(t *testing.T) {
 		"cannot connect":       {answer("HTTP/1.1 502 Bad Gateway\r\n\r\n"), "Bad Gateway"},
 		"hangs up":             {answer(""), "EOF"},
 		"echoes credentials":   {answer("HTTP/1.1 407 no entry for me with " + treasure + "\r\n\r\n"), ""},
-		"speaks TLS no more":   {answer("HTTP/1.1 200 OK\r\n\r\n"), "hung up before"},
+		"speaks TLS no more": {func(conn net.Conn) {
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+			_, _ = conn.Read(make([]byte, 16<<10)) // what is unread would make a reset of the end
+			conn.Close()
+		}, "hung up before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := proxied(t, "http://me:"+treasure+"@"+listen(t, tc.proxy)).Send(t.Context(), valid)

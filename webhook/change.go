@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 	"unicode"
@@ -186,6 +187,10 @@ type Warning struct {
 	Reason string
 }
 
+func logWarning(w Warning) {
+	slog.Default().Warn("webhook: a change will not do what is expected", "flag", w.Flag, "field", w.Field, "reason", w.Reason)
+}
+
 // String returns the flag, the field and the reason.
 func (w Warning) String() string {
 	return fmt.Sprintf("flag %q: %s %s", clean(w.Flag, 100), w.Field, w.Reason)
@@ -209,9 +214,6 @@ const futureTolerance = time.Minute
 
 // warn is called with changes that are all valid, before they are sent.
 func (r rules) warn(changes []Change, now time.Time) {
-	if r.onWarning == nil {
-		return
-	}
 	for _, change := range changes {
 		if !Correlates(change.Flag) {
 			r.onWarning(Warning{

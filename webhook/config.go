@@ -74,7 +74,8 @@ type Config struct {
 
 	// OnWarning is called for each change that Sentry would store and that will
 	// not do what is expected, before it is sent or enqueued, on the goroutine
-	// that does so. Defaults to nil, which ignores warnings.
+	// that does so. Defaults to a line on slog.Default(), for such a change shows
+	// nowhere and nothing else says so; func(Warning) {} chooses silence.
 	OnWarning func(Warning)
 }
 
@@ -84,6 +85,9 @@ func (c Config) withDefaults() Config {
 	c.MaxFlag = cmp.Or(c.MaxFlag, MaxFlag)
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	c.HTTPClient = cmp.Or(c.HTTPClient, &http.Client{})
+	if c.OnWarning == nil {
+		c.OnWarning = logWarning
+	}
 	return c
 }
 

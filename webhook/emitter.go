@@ -290,9 +290,9 @@ const (
 )
 
 // lookAround reports queues in which something waits and which nobody works on,
-// and at the start whether this one rests.
+// and at the start ends a rest of this one if it can.
 func (e *Emitter) lookAround(ctx context.Context) {
-	e.sayRest(ctx)
+	e.endRest(ctx)
 	reported := make(map[string]bool)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -307,15 +307,25 @@ func (e *Emitter) lookAround(ctx context.Context) {
 	}
 }
 
-// sayRest says that the queue rests, after a failure in another process or
-// before a restart: else a corrected configuration would seem not to work.
-func (e *Emitter) sayRest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, storeCall)
+// endRest looks at the start whether the queue rests, after a failure in another
+// process or before a restart. If Sentry takes a request without changes now, the
+// cause was mended and the rest is ended; else it says what delivery waits for,
+// or a corrected configuration would seem not to work.
+func (e *Emitter) endRest(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(ctx, e.config.Queue, 0)
-	if err == nil && stats.Rest > 0 && stats.Waiting > 0 {
+	stats, err := e.store.Stats(call, e.config.Queue, 0)
+	if err != nil || stats.Rest == 0 || stats.Waiting == 0 {
+		return
+	}
+	if err = e.client.Check(ctx); err == nil {
+		call, cancel := context.WithTimeout(ctx, storeCall)
+		defer cancel()
+		err = e.store.Resume(call, e.config.Queue)
+	}
+	if err != nil && ctx.Err() == nil {
 		e.log.Warn("webhook: delivery waits for the end of a pause that began earlier or in another process",
-			"queue", e.config.Queue, "changes", stats.Waiting, "wait", stats.Rest)
+			"queue", e.config.Queue, "changes", stats.Waiting, "wait", stats.Rest, "error", err)
 	}
 }
 

@@ -217,6 +217,20 @@ func TestEmitterIsLoudByDefault(t *testing.T) {
 			t.Errorf("the log after a restart: %s", text.String())
 		}
 		next.Close(ended)
+
+		// Once the secret is right the first start delivers, whatever the rest.
+		server.SetSecret(signing.NewSecret(webhooktest.DefaultSecret))
+		start := time.Now()
+		mended, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := mended.Close(t.Context()); err != nil || time.Since(start) > 5*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+		if got := len(server.Changes()); got != 1 {
+			t.Errorf("%d of 1 stored", got)
+		}
 	})
 }
 

@@ -28,7 +28,8 @@ type InspectorConfig struct {
 	MaxFlag int
 	// ShownNames is as [Config.ShownNames].
 	ShownNames bool
-	// OnWarning is called for a corrected change as [Config.OnWarning] is.
+	// OnWarning is called for a corrected change as [Config.OnWarning] is. Defaults
+	// as there.
 	OnWarning func(Warning)
 }
 
@@ -44,6 +45,9 @@ func NewInspector(store queue.Store, queueName string, config InspectorConfig) (
 	}
 	if config.MaxFlag < 0 {
 		return nil, invalidConfig("MaxFlag must not be negative")
+	}
+	if config.OnWarning == nil {
+		config.OnWarning = logWarning
 	}
 	return &Inspector{
 		store: store, queue: queueName,

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -53,5 +54,21 @@ func TestCorrelates(t *testing.T) {
 		if Correlates(n.Name) != n.Legal {
 			t.Errorf("Correlates(%.40q) is %v", n.Name, !n.Legal)
 		}
+	}
+}
+
+// TestWarningsAreLoudByDefault: a change that shows nowhere is no silence.
+func TestWarningsAreLoudByDefault(t *testing.T) {
+	var text strings.Builder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&text, nil)))
+	defer slog.SetDefault(before)
+	change := valid
+	change.Flag = "my flag"
+	if _, err := newTestClient(t, nil).encodeAll([]Change{change}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), "my_flag-a84e63b3") || strings.Contains(text.String(), valid.CreatedBy.ID) {
+		t.Errorf("the log: %s", text.String())
 	}
 }

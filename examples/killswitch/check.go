@@ -10,6 +10,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
 // checkWithin bounds the check: VWO takes a request per second.
@@ -20,7 +21,11 @@ const checkWithin = 2 * time.Minute
 func (s *service) check(ctx context.Context) (atVWO, atSentry error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	atVWO = s.vwo.Check(ctx, s.targets...)
+	targets := make([]killswitch.Target, len(s.targets))
+	for i, t := range s.targets {
+		targets[i] = killswitch.Target{Flag: t.Feature, Attributes: map[string]string{"environment": t.Environment}}
+	}
+	atVWO = s.vwo.Check(ctx, targets...)
 	if s.flags != nil {
 		atSentry = s.flags.Check(ctx)
 	}

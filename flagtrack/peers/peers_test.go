@@ -2,9 +2,7 @@ package peers
 
 import (
 	"context"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/getsentry/sentry-go"
 	otelhook "github.com/open-feature/go-sdk-contrib/hooks/open-telemetry/pkg"
@@ -13,6 +11,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/sentryflags/sentryflags-go/flagtrack"
+	"github.com/sentryflags/sentryflags-go/internal/benchratio"
 )
 
 // BenchmarkPeers reports what our hook adds to an evaluation on a recording span, as a share of what OpenTelemetry's
@@ -36,14 +35,16 @@ func BenchmarkPeers(b *testing.B) {
 	defer otelSpan.End()
 	otel := evaluation(b, "otel", otelCtx, otelhook.NewTracesHook())
 
-	each := measure(b, noop, ours, otel)
-	b.ReportMetric((each[1]-each[0])/(each[2]-each[0]), "xOTel")
-	b.ReportMetric(each[1]-each[0], "ns/ours")
-	b.ReportMetric(each[2]-each[0], "ns/otel")
-	b.ReportMetric(each[0], "ns/reference")
+	b.ReportAllocs()
+	for b.Loop() {
+		ours()
+	}
+	const calls = 500
+	hook, peer := benchratio.Of(ours, noop, calls)-1, benchratio.Of(otel, noop, calls)-1
+	b.ReportMetric(hook/peer, "xOTel")
 }
 
-func evaluation(b *testing.B, domain string, ctx context.Context, hook openfeature.Hook) func(n int) {
+func evaluation(b *testing.B, domain string, ctx context.Context, hook openfeature.Hook) func() {
 	b.Helper()
 	err := openfeature.SetNamedProviderAndWait(domain, memprovider.NewInMemoryProvider(
 		map[string]memprovider.InMemoryFlag{"new-checkout": {
@@ -55,31 +56,5 @@ func evaluation(b *testing.B, domain string, ctx context.Context, hook openfeatu
 	client := openfeature.NewClient(domain)
 	client.AddHooks(hook)
 	user := openfeature.NewEvaluationContext("user-1", nil)
-	return func(n int) {
-		for range n {
-			client.Boolean(ctx, "new-checkout", false, user)
-		}
-	}
-}
-
-// measure does all works in turns and returns the lower quartile of what one of each takes, in nanoseconds.
-func measure(b *testing.B, works ...func(n int)) []float64 {
-	b.Helper()
-	const n = 500
-	rounds := make([][]time.Duration, len(works))
-	for b.Loop() {
-		for range 10 {
-			for i, w := range works {
-				start := time.Now()
-				w(n)
-				rounds[i] = append(rounds[i], time.Since(start))
-			}
-		}
-	}
-	each := make([]float64, len(works))
-	for i, times := range rounds {
-		slices.Sort(times)
-		each[i] = float64(times[len(times)/4]) / n
-	}
-	return each
+	return func() { client.Boolean(ctx, "new-checkout", false, user) }
 }

@@ -23,14 +23,11 @@ type Client[F Flag] struct {
 	tracker *flagtrack.Tracker
 }
 
-// Wrap returns a client around VWO's that records as flagtrack.AddFeatureFlag
-// does.
-func Wrap[F Flag](getter Getter[F]) *Client[F] {
-	return WrapTracker(getter, flagtrack.Default())
-}
-
-// WrapTracker is Wrap for a tracker with options of its own.
-func WrapTracker[F Flag](getter Getter[F], tracker *flagtrack.Tracker) *Client[F] {
+// Wrap returns a client around VWO's that records with tracker. One that was
+// not made with options, flagtrack.NewHook(), records as
+// flagtrack.AddFeatureFlag does, also after a later flagtrack.SetDefault. A nil
+// tracker records nothing.
+func Wrap[F Flag](getter Getter[F], tracker *flagtrack.Tracker) *Client[F] {
 	return &Client[F]{getter: getter, tracker: tracker}
 }
 

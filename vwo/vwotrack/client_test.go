@@ -58,7 +58,7 @@ func flagsOf(event *sentry.Event) string {
 func TestGetFlagRecordsWhatTheApplicationReceives(t *testing.T) {
 	ctx, capture := newScope(t)
 	backend := &sdk{flags: map[string]*sdkFlag{"on": {enabled: true}, "off": {}, "nil": nil, "bug": {panics: true}}}
-	client := vwotrack.Wrap(backend)
+	client := vwotrack.Wrap(backend, flagtrack.NewHook())
 	user := map[string]any{"id": "jane.doe@example.com", "customVariables": map[string]any{"plan": "gold"}}
 
 	flag, err := client.GetFlag(ctx, "on", user)
@@ -95,13 +95,13 @@ func TestGetFlagRecordsWhatTheApplicationReceives(t *testing.T) {
 	}
 }
 
-func TestWrapTracker(t *testing.T) {
+func TestWrapWithOptions(t *testing.T) {
 	ctx, capture := newScope(t)
 	tracker, err := flagtrack.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := vwotrack.WrapTracker(&sdk{flags: map[string]*sdkFlag{"a": {enabled: true}}}, tracker)
+	client := vwotrack.Wrap(&sdk{flags: map[string]*sdkFlag{"a": {enabled: true}}}, tracker)
 	if _, err := client.GetFlag(ctx, "a", nil); err != nil {
 		t.Error(err)
 	}
@@ -109,11 +109,30 @@ func TestWrapTracker(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	// A nil tracker records nothing, and a nil context fails nothing.
-	if flag, err := vwotrack.WrapTracker(&sdk{flags: map[string]*sdkFlag{"a": {}}}, nil).GetFlag(ctx, "a", nil); err != nil || flag == nil {
+	if flag, err := vwotrack.Wrap(&sdk{flags: map[string]*sdkFlag{"a": {}}}, nil).GetFlag(ctx, "a", nil); err != nil || flag == nil {
 		t.Errorf("%v, %v", flag, err)
 	}
 	if flag, err := client.GetFlag(nil, "a", nil); err != nil || flag == nil { //nolint:staticcheck // a nil context is the bad input under test
 		t.Errorf("%v, %v", flag, err)
+	}
+}
+
+// TestFilterSetLater: a filter that becomes the default after Wrap holds here too.
+func TestFilterSetLater(t *testing.T) {
+	t.Cleanup(func() { flagtrack.SetDefault(nil) })
+	ctx, capture := newScope(t)
+	client := vwotrack.Wrap(&sdk{flags: map[string]*sdkFlag{"secret": {enabled: true}}}, flagtrack.NewHook())
+	tracker, err := flagtrack.New(flagtrack.WithFilter(
+		func(_ context.Context, e flagtrack.Evaluation) (flagtrack.Evaluation, bool) { return e, false }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flagtrack.SetDefault(tracker)
+	if _, err := client.GetFlag(ctx, "secret", nil); err != nil {
+		t.Error(err)
+	}
+	if got := flagsOf(capture()); strings.Contains(got, "secret") {
+		t.Errorf("the filter was not asked: %s", got)
 	}
 }
 

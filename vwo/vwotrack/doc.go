@@ -1,7 +1,7 @@
 // Package vwotrack records the flags that VWO's SDK evaluates into Sentry, so
 // that an error shows the flags it happened under.
 //
-//	flags := vwotrack.Wrap(vwoInstance)
+//	flags := vwotrack.Wrap(vwoInstance, flagtrack.NewHook())
 //	…
 //	flag, err := flags.GetFlag(ctx, "new_checkout", userContext)
 //

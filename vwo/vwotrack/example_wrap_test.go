@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sentryflags/sentryflags-go/flagtrack"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotrack"
 )
 
 func ExampleWrap() {
 	instance := &sdk{flags: map[string]*sdkFlag{"new_checkout": {enabled: true}}} // VWO's client, in a program
-	flags := vwotrack.Wrap(instance)
+	flags := vwotrack.Wrap(instance, flagtrack.NewHook())
 
 	flag, err := flags.GetFlag(context.Background(), "new_checkout", map[string]any{"id": "user-4711"})
 	if err != nil {

@@ -136,11 +136,15 @@ func (l *loop) idle(ctx context.Context) (pause, error) {
 	return pause{wait: l.config.Poll, wakes: true}, l.release(ctx, 0)
 }
 
-// goToRest gives the lease back, so that nobody goes on before the rest is over.
+// goToRest gives the lease back, so that nobody goes on before the rest is over:
+// the store has it then, and may be told to end it.
 func (l *loop) goToRest(ctx context.Context) (pause, error) {
 	rest := l.rest
 	l.rest = 0
-	return pause{wait: rest}, l.release(ctx, rest)
+	if err := l.release(ctx, rest); err != nil {
+		return pause{wait: rest}, err
+	}
+	return pause{wait: min(rest, l.config.Poll)}, nil
 }
 
 func (l *loop) release(ctx context.Context, rest time.Duration) error {
@@ -217,9 +221,9 @@ func (l *loop) sweep(ctx context.Context) {
 	if time.Now().Before(l.sweepAt) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	call, cancel := context.WithTimeout(ctx, l.config.call())
 	defer cancel()
-	n, err := l.store.Sweep(ctx, sweepLimit)
+	n, err := l.store.Sweep(call, sweepLimit)
 	if n == sweepLimit {
 		return // there may be more: again after the next batch
 	}

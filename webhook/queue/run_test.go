@@ -345,6 +345,27 @@ func TestRunReportsWithinTheDeadline(t *testing.T) {
 	})
 }
 
+// TestRunReportsAFailingSweep: what cannot be removed holds up nothing, and is
+// said.
+func TestRunReportsAFailingSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := &unswept{newMemory(t, queue.MemoryConfig{})}, &worker{}
+		start(t, store, queue.Config{Report: w.report}, w.handle)
+		add(t, store, 1, 1)
+		time.Sleep(30 * time.Second)
+		if len(w.all()) != 1 || len(w.failures()) != 1 || w.failures()[0].Failures != 0 {
+			t.Errorf("handled %v, reports %v", w.all(), w.failures())
+		}
+	})
+}
+
+type unswept struct{ queue.Store }
+
+func (unswept) Sweep(ctx context.Context, _ int) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
 // TestRunGivesUpInTime: when the lease cannot be renewed the handler ends before
 // another can have it.
 func TestRunGivesUpInTime(t *testing.T) {
@@ -631,4 +652,25 @@ func TestRunRefuses(t *testing.T) {
 	if err := queue.Run(t.Context(), store, name, queue.Config{}, handler); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
+}
+
+// TestRunResumes: a rest that a person ends is over for everybody, also for who
+// began it.
+func TestRunResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := newMemory(t, queue.MemoryConfig{}), &worker{}
+		add(t, store, 1, 1)
+		start(t, store, queue.Config{}, func(_ context.Context, entries []queue.Entry) ([]queue.Outcome, time.Duration) {
+			w.note(entries)
+			return nil, time.Hour
+		})
+		time.Sleep(10 * time.Second)
+		if err := store.Resume(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := w.calls(); n != 2 {
+			t.Errorf("called %d times, want a second time after the rest was ended", n)
+		}
+	})
 }

@@ -156,7 +156,7 @@ func explainTx(ctx context.Context, err error) error {
 // bodies of up to 8 MiB in all; more is [queue.ErrInvalid].
 //
 //	tx.Exec(ctx, query, args...)                        // pgx.Tx
-//	tx.Tx.ExecContext(ctx, query, args...)              // bun.Tx: its own ExecContext would read ? in it
+//	tx.Tx.ExecContext(ctx, query, args...)              // bun.Tx, whose own ExecContext formats; EnqueueTx takes its tx.Tx
 //	tx.Statement.ConnPool.ExecContext(ctx, query, args...) // *gorm.DB within Transaction
 func (s *Store) Statement(queueName string, items ...queue.Item) (query string, args []any, err error) {
 	a := queue.Addition{Items: items}

@@ -41,11 +41,17 @@ type engine struct {
 	schema string
 	// exists counts the table with the schema's version.
 	exists string
+	// write is a statement that changes nothing and fails where nothing may be
+	// changed. Empty if that may be the case for a while only.
+	write string
 	// begin begins a transaction of our own, and creating, in it, keeps others
 	// from creating the tables until it ends.
 	begin, creating []string
 	// check refuses a database whose settings would lose what was accepted.
 	check func(ctx context.Context, db *sql.DB) error
+	// underWay returns numbers of transactions: the oldest that is under way, and
+	// the next that there will be. It is nil where commits are in the order of seq.
+	underWay func(ctx context.Context, db *sql.DB) (oldest, next int64, err error)
 	// verify is called after each call that has succeeded.
 	verify func(ctx context.Context, db *sql.DB) error
 	// failed is called after each one that has failed, and may say more about it.

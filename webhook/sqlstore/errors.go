@@ -105,8 +105,8 @@ func sqliteCode(err error) int {
 		return coded.Code()
 	}
 	text := err.Error()
-	for suffix, code := range sqliteTexts {
-		if strings.HasSuffix(text, suffix) {
+	for part, code := range sqliteTexts {
+		if strings.Contains(text, part) {
 			return code
 		}
 	}

@@ -36,6 +36,7 @@ func newPostgreSQL(prefix string) *engine {
 		},
 		creating: []string{`SELECT pg_advisory_xact_lock(hashtextextended('sentryflags-go {p} ' || current_schema(), 0))`},
 		check:    checkPostgreSQL,
+		underWay: transactionsUnderWay,
 		verify:   func(context.Context, *sql.DB) error { return nil },
 		failed:   dropReadOnly,
 		tidy:     func(context.Context, *sql.DB) error { return nil },
@@ -58,6 +59,11 @@ func checkPostgreSQL(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("%w: synchronous_commit is off, so that a commit may be lost after it has returned; switch it on for this user, database or connection", ErrUnsuitable)
 	}
 	return nil
+}
+
+func transactionsUnderWay(ctx context.Context, db *sql.DB) (oldest, next int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT txid_snapshot_xmin(s), txid_snapshot_xmax(s) FROM (SELECT txid_current_snapshot() AS s) AS one`).Scan(&oldest, &next)
+	return oldest, next, err
 }
 
 // dropTimeout bounds a look at a connection after a failure.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -27,13 +28,22 @@ func Schema(dialect Dialect, options ...Option) (string, error) {
 }
 
 // provideTables looks for the tables and makes them if there are none. With the
-// tables there it only reads.
+// tables there it changes nothing.
 func (s *Store) provideTables(ctx context.Context) error {
 	there, err := s.lookForTables(ctx, s.db)
-	if there || err != nil {
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		return s.transaction(ctx, "create the tables", s.createTables)
+	case s.engine.write == "":
+		return nil
+	}
+	// That another writes at the moment says that one may.
+	if _, err := s.exec(ctx, "see whether it can be written", s.engine.write); !errors.Is(err, ErrBusy) {
 		return err
 	}
-	return s.transaction(ctx, "create the tables", s.createTables)
+	return nil
 }
 
 type queryer interface {

@@ -19,7 +19,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	if code, isChild := runCrashChild(); isChild {
+		os.Exit(code)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		stopOwnServer()
+		os.Exit(code)
+	}))
 }
 
 // postgresEnv names the environment variable with the DSN of a PostgreSQL to

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -14,14 +15,14 @@ import (
 
 const (
 	// startTimeout bounds what New does in the database.
-	startTimeout = time.Minute
+	startTimeout = 10 * time.Second
 	// busyPatience and busyPause are how long New tries a busy database, and how
 	// often.
 	busyPatience = 5 * time.Second
 	busyPause    = 25 * time.Millisecond
 	// abortedTries is how often something is run that PostgreSQL gives up to
-	// resolve a deadlock.
-	abortedTries = 10
+	// resolve a deadlock or, under a strict isolation, a collision.
+	abortedTries = 50
 	// rollbackTimeout bounds the end of a transaction that has failed.
 	rollbackTimeout = time.Second
 )
@@ -38,6 +39,12 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+	// turn is held while this process writes to SQLite, nil for PostgreSQL: in
+	// here writers wait in line, while SQLite has each try again at random, and the
+	// last one may never be lucky.
+	turn chan struct{}
+
+	horizons horizons
 }
 
 var _ queue.Store = (*Store)(nil)
@@ -65,6 +72,9 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
+	if dialect == SQLite {
+		s.turn = make(chan struct{}, 1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.patiently(ctx, func() error { return engine.check(ctx, db) }); err != nil {
@@ -135,7 +145,8 @@ func (s *Store) leave(ctx context.Context, doing string, err error) error {
 func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int, error) {
 	statement = s.engine.sql(statement)
 	var err error
-	for range abortedTries {
+	for try := range abortedTries {
+		again(ctx, try)
 		var result sql.Result
 		if result, err = s.db.ExecContext(ctx, statement, args...); err == nil {
 			n, err := result.RowsAffected()
@@ -146,6 +157,30 @@ func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) 
 		}
 	}
 	return 0, s.leave(ctx, doing, err)
+}
+
+// again waits a little before a further try, so that those who collide come apart.
+func again(ctx context.Context, try int) {
+	if try == 0 {
+		return
+	}
+	select {
+	case <-time.After(rand.N(time.Duration(try) * 2 * time.Millisecond)):
+	case <-ctx.Done():
+	}
+}
+
+// write waits in line to write; done gives the next one its turn.
+func (s *Store) write(ctx context.Context) (done func(), err error) {
+	if s.turn == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // query runs one statement and hands each row of its result to scan.
@@ -171,7 +206,8 @@ func (s *Store) queryRows(ctx context.Context, scan func(*sql.Rows) error, state
 // begin and end it itself, so that they do not depend on the driver's settings.
 func (s *Store) transaction(ctx context.Context, doing string, do func(context.Context, *sql.Conn) error) error {
 	var err error
-	for range abortedTries {
+	for try := range abortedTries {
+		again(ctx, try)
 		if err = s.transactOnce(ctx, do); !aborted(err) && !errors.Is(err, errNotBegun) {
 			break
 		}

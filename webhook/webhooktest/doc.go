@@ -26,10 +26,17 @@
 //     shape of the errors, 404 for an unknown organisation;
 //   - replace the secret ([Handler.SetSecret]);
 //   - read the log as Sentry's API returns it (GET …/flags/logs/);
-//   - run in a testing/synctest bubble ([Config.InMemory]).
+//   - run in a testing/synctest bubble ([Config.InMemory]);
+//   - send a relay of one's own the alerts that Sentry sends, signed
+//     ([NewAlertRequest]).
 //
 // It shares no code with package webhook's validation and encoding, so that it
 // can contradict them.
+//
+// It judges what a sender can plausibly make. Where a body is no JSON the status
+// is Sentry's and the words are not; digits of other scripts, dates by the week,
+// halves of surrogate pairs and a list in the place of a text are judged by the
+// plain rules.
 //
 // What it is not for: it is no relay, keeps everything in memory without limit,
 // and authenticates with secrets that are printed here. Only the generic

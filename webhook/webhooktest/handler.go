@@ -2,6 +2,7 @@ package webhooktest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,6 +27,7 @@ type Handler struct {
 	queue      []Fault
 	persistent Fault
 	requests   []*Request
+	answered   int // of them
 	records    []Record
 }
 
@@ -87,10 +89,6 @@ func (h *Handler) Records() []Record {
 func (h *Handler) Changes() []webhook.Change {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.changes()
-}
-
-func (h *Handler) changes() []webhook.Change {
 	changes := make([]webhook.Change, len(h.records))
 	for i, record := range h.records {
 		changes[i] = record.Change
@@ -102,10 +100,6 @@ func (h *Handler) changes() []webhook.Change {
 func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.copyRequests()
-}
-
-func (h *Handler) copyRequests() []Request {
 	requests := make([]Request, len(h.requests))
 	for i, r := range h.requests {
 		requests[i] = r.clone()
@@ -195,6 +189,7 @@ func (h *Handler) finish(request *Request, status int, body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	request.Answered, request.Status, request.Answer = true, status, bytes.Clone(body)
+	h.answered++
 	h.broadcast()
 }
 
@@ -215,4 +210,43 @@ func (h *Handler) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return fmt.Sprintf("webhooktest.Handler(%s: %d requests, %d changes)", h.config.Organization, len(h.requests), len(h.records))
+}
+
+// WaitChanges waits until n changes are stored and returns all that are. It
+// fails when ctx is done first, and says how far it came.
+func (h *Handler) WaitChanges(ctx context.Context, n int) ([]webhook.Change, error) {
+	err := h.wait(ctx, "changes stored", n, func() int { return len(h.records) })
+	return h.Changes(), err
+}
+
+// WaitReceived waits until n requests were received with their whole bodies,
+// answered or not, and returns all that were.
+func (h *Handler) WaitReceived(ctx context.Context, n int) ([]Request, error) {
+	err := h.wait(ctx, "requests received", n, func() int { return len(h.requests) })
+	return h.Requests(), err
+}
+
+// WaitAnswered waits until n requests are over, however they ended, and returns
+// all that were received.
+func (h *Handler) WaitAnswered(ctx context.Context, n int) ([]Request, error) {
+	err := h.wait(ctx, "requests answered", n, func() int { return h.answered })
+	return h.Requests(), err
+}
+
+// wait looks at each change of the handler, with h.mu held: so it counts, and
+// leaves copying for the end.
+func (h *Handler) wait(ctx context.Context, what string, n int, count func() int) error {
+	for {
+		h.mu.Lock()
+		have, changed := count(), h.changed
+		h.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("webhooktest: %d of %d %s: %w", have, n, what, context.Cause(ctx))
+		}
+	}
 }

@@ -18,10 +18,9 @@ func TestLargeBodies(t *testing.T) {
 	}{
 		"a long flag":      {flagged(strings.Repeat("x", size)), 200, `{"data":{"0":{"flag":["Ensure`},
 		"a long field":     {strings.Replace(hello, `"flag"`, `"more":"`+strings.Repeat("x", size)+`","flag"`, 1), 200, ""},
-		"deep nesting":     {strings.Repeat("[", size), 500, `{"detail":"Internal Error"`},
-		"white space":      {strings.Repeat(" ", size), 400, `{"detail":"JSON parse error - Expecting value: line 1 column 10485761 (char 10485760)"}`},
+		"deep nesting":     {strings.Repeat("[", size), 400, `{"detail":"JSON parse error - `},
+		"white space":      {strings.Repeat(" ", size), 400, `{"detail":"JSON parse error - `},
 		"a long change_id": {strings.Replace(hello, "9734362632", `"`+strings.Repeat("1", size)+`"`, 1), 200, `{"data":{"0":{"change_id":["String value too large."]}}}`},
-		"a long number":    {strings.Replace(hello, "9734362632", strings.Repeat("1", size), 1), 400, `{"detail":"JSON parse error - Exceeds the limit`},
 		"over the limit":   {strings.Repeat(" ", 2*size+1), 413, "<html>"},
 	} {
 		response, answer, err := send(s, signed(t, s, test.body))

@@ -3,9 +3,11 @@ package webhooktest
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,15 +30,10 @@ var (
 	forbidden     = detailAnswer(http.StatusForbidden, "You do not have permission to perform this action.")
 )
 
-const logMethods = "GET, HEAD, OPTIONS"
-
 // logs answers GET …/flags/logs/.
 func (h *Handler) logs(r *http.Request, organization string) answer {
-	switch {
-	case r.Method == http.MethodOptions:
-		return stored.with("Allow", logMethods)
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return notAllowed(r.Method, logMethods)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return notAllowed(r.Method, "GET, HEAD, OPTIONS")
 	}
 	if refusal, ok := h.authorize(r.Header.Get("Authorization")); !ok {
 		return refusal
@@ -50,7 +47,7 @@ func (h *Handler) logs(r *http.Request, organization string) answer {
 		return detailAnswer(http.StatusBadRequest, refusal)
 	}
 	if !sortRecords(rows, query.Get("sort")) {
-		return internalError // Django does not know such a column
+		return detailAnswer(http.StatusNotImplemented, "webhooktest sorts by created_at and -created_at only")
 	}
 	page, refusal := paginate(rows, query)
 	if refusal != "" {
@@ -92,28 +89,17 @@ func (h *Handler) visible(query url.Values) ([]Record, string) {
 	return rows, ""
 }
 
-var columns = map[string]func(a, b Record) int{
-	"id":         func(a, b Record) int { return cmp.Compare(a.ID, b.ID) },
-	"created_at": func(a, b Record) int { return a.Change.CreatedAt.Compare(b.Change.CreatedAt) },
-	"createdAt":  func(a, b Record) int { return a.Change.CreatedAt.Compare(b.Change.CreatedAt) },
-	"flag":       func(a, b Record) int { return strings.Compare(a.Change.Flag, b.Change.Flag) },
-}
-
-// sortRecords sorts by a column, downwards behind a minus; by created_at unless
-// told otherwise. Equal rows stay in the order of storing.
+// sortRecords sorts by time, downwards behind a minus. Equal rows stay in the
+// order of storing.
 func sortRecords(rows []Record, by string) bool {
 	name, down := strings.CutPrefix(cmp.Or(by, "created_at"), "-")
-	compare, ok := columns[name]
-	if !ok {
-		return false
-	}
 	slices.SortStableFunc(rows, func(a, b Record) int {
 		if down {
 			a, b = b, a
 		}
-		return compare(a, b)
+		return a.Change.CreatedAt.Compare(b.Change.CreatedAt)
 	})
-	return true
+	return name == "created_at" || name == "createdAt"
 }
 
 func logRows(records []Record) []logRow {
@@ -138,4 +124,101 @@ func isoformat(t time.Time) string {
 		return t.Format("2006-01-02T15:04:05-07:00")
 	}
 	return t.Format("2006-01-02T15:04:05.000000-07:00")
+}
+
+// longest is how far back the log goes if the query does not say.
+const longest = 90 * 24 * time.Hour
+
+// period returns the time that a query asks for: from, inclusive, to,
+// exclusive. Unless start and end are given it ends now, which hides what is
+// dated in the future.
+func period(query url.Values, now time.Time) (from, to time.Time, refusal string) {
+	start, end := query.Get("start"), query.Get("end")
+	switch {
+	case query.Has("statsPeriod"):
+		back, ok := statsPeriod(query.Get("statsPeriod"))
+		if !ok {
+			return from, to, "Invalid statsPeriod: '" + query.Get("statsPeriod") + "'"
+		}
+		return now.Add(-back), now, ""
+	case start == "" && end == "":
+		return now.Add(-longest), now, ""
+	case start == "" || end == "":
+		return from, to, "start and end are both required"
+	}
+	for value, t := range map[string]*time.Time{start: &from, end: &to} {
+		var ok bool
+		if *t, ok = parseTime(value); !ok {
+			return from, to, value + " is not a valid ISO8601 date query"
+		}
+	}
+	if !from.Before(to) {
+		return from, to, "start must be before end"
+	}
+	return from, to, ""
+}
+
+// statsPeriod reads 2w, 14d, 24h, 90m, 30s.
+func statsPeriod(s string) (time.Duration, bool) {
+	number, unit := s[:max(0, len(s)-1)], s[max(0, len(s)-1):]
+	n, err := strconv.ParseUint(number, 10, 16)
+	length, known := map[string]time.Duration{
+		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+	}[unit]
+	return time.Duration(n) * length, known && err == nil
+}
+
+const maxPerPage = 100
+
+// A page of the log. Of Sentry's cursors, size:number:is_prev, the number of the
+// page counts.
+type page struct {
+	records []Record
+	size    int
+	number  int
+	more    bool
+}
+
+func paginate(rows []Record, query url.Values) (page, string) {
+	p := page{size: maxPerPage}
+	if query.Has("per_page") {
+		n, err := strconv.Atoi(query.Get("per_page"))
+		switch {
+		case err != nil:
+			return page{}, "Invalid per_page parameter."
+		case n < 1 || n > maxPerPage:
+			return page{}, fmt.Sprintf("Invalid per_page value. Must be between 1 and %d.", maxPerPage)
+		}
+		p.size = n
+	}
+	if cursor := query.Get("cursor"); cursor != "" {
+		parts := strings.Split(cursor, ":")
+		if len(parts) != 3 {
+			return page{}, "Invalid cursor parameter."
+		}
+		n, err := strconv.ParseInt(parts[1], 10, 31)
+		switch {
+		case err != nil:
+			return page{}, "Invalid cursor parameter."
+		case n < 0:
+			return page{}, "Pagination offset cannot be negative"
+		}
+		p.number = int(n)
+	}
+	rows = rows[min(int64(p.number)*int64(p.size), int64(len(rows))):]
+	p.records, p.more = rows[:min(p.size, len(rows))], len(rows) > p.size
+	return p, ""
+}
+
+// link is the Link header: both directions always, results="false" where there
+// is nothing.
+func (p page) link(base string, query url.Values) string {
+	query.Del("cursor")
+	uri := base + "?" + query.Encode()
+	entry := func(name, cursor string, results bool) string {
+		return fmt.Sprintf(`<%s&cursor=%s>; rel="%s"; results="%t"; cursor="%s"`, uri, cursor, name, results, cursor)
+	}
+	previous := fmt.Sprintf("%d:%d:1", p.size, p.number-1)
+	next := fmt.Sprintf("%d:%d:0", p.size, p.number+1)
+	return entry("previous", previous, p.number > 0) + ", " + entry("next", next, p.more)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"unicode/utf8"
 )
 
 // A problem is what is wrong with a value, in the shape of Django REST
@@ -91,20 +90,11 @@ func (p itemProblems) appendList(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// appendJSONString writes a string as Django REST framework does it. A lone
-// surrogate stays as it is, so that the answer can be seen to be impossible:
-// see [encodable].
+// appendJSONString writes a string as Django REST framework does it.
 func appendJSONString(dst []byte, s string) []byte {
-	if !utf8.ValidString(s) {
-		return append(append(append(dst, '"'), s...), '"')
-	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(s) // a string always encodes
 	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
-
-// encodable reports whether Python could send the text: one that quotes a lone
-// surrogate has no UTF-8, and ends in a 500.
-func encodable(text []byte) bool { return utf8.Valid(text) }

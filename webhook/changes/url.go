@@ -1,0 +1,162 @@
+package changes
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"sync"
+	"time"
+)
+
+// URLConfig is what a [URL] is made of.
+type URLConfig struct {
+	// URL is where the document is. Required. It may hold a key: of its parts only
+	// the last element of the path is ever shown.
+	URL string
+	// Name is the document's name. Defaults to the last element of the path, or to
+	// the host. Its extension says what the document is written in; without one
+	// the first character of the content does.
+	Name string
+	// Header, if set, adds headers to each request: an Authorization, say. It is a
+	// function so that secrets stay where they are, and can be replaced while the
+	// program runs.
+	Header func(http.Header)
+	// Method and Body are for products that publish their document by a POST.
+	// Method defaults to GET, or to POST with a Body.
+	Method string
+	Body   []byte
+	// Timeout bounds a request as a whole. Defaults to 10 s.
+	Timeout time.Duration
+	// Limit is the most bytes of the document, uncompressed. Defaults to
+	// [DefaultLimit].
+	Limit int64
+	// AllowHTTP permits a URL without encryption, within a cluster say.
+	AllowHTTP bool
+	// Transport makes the requests. Defaults to [http.DefaultTransport].
+	Transport http.RoundTripper
+}
+
+// ErrInvalidConfig means that a source, a format or a watcher cannot work as it
+// is configured. The error names the field and the rule.
+var ErrInvalidConfig = errors.New("changes: the configuration is not usable")
+
+func invalid(field, rule string) error {
+	return fmt.Errorf("%w: %s %s", ErrInvalidConfig, field, rule)
+}
+
+// URL is a document behind a URL. It asks for it only if it has changed, as far
+// as the server knows (ETag), and follows no redirect, which would take the
+// headers to somebody else. It is for one watcher. Make it with [NewURL].
+type URL struct {
+	config URLConfig
+	target func() string // where no printer finds it
+	client *http.Client
+
+	mu   sync.Mutex
+	etag string
+	last []byte
+}
+
+var _ Source = (*URL)(nil)
+
+// NewURL makes a source. It fails with [ErrInvalidConfig].
+func NewURL(config URLConfig) (*URL, error) {
+	target, err := url.Parse(config.URL)
+	switch {
+	case err != nil || target.Host == "":
+		return nil, invalid("URL", "is not a URL")
+	case target.Scheme != "https" && (target.Scheme != "http" || !config.AllowHTTP):
+		return nil, invalid("URL", "has to begin with https, or with http and AllowHTTP set")
+	case config.Timeout < 0 || config.Limit < 0:
+		return nil, invalid("Timeout and Limit", "must not be negative")
+	}
+	if config.Body != nil {
+		config.Method = cmp.Or(config.Method, http.MethodPost)
+	}
+	config.Method = cmp.Or(config.Method, http.MethodGet)
+	config.Timeout = cmp.Or(config.Timeout, 10*time.Second)
+	if base := path.Base(target.Path); base != "." && base != "/" {
+		config.Name = cmp.Or(config.Name, base)
+	}
+	config.Name = cmp.Or(config.Name, target.Hostname())
+	text := target.String()
+	config.URL = ""
+	return &URL{config: config, target: func() string { return text }, client: &http.Client{
+		Transport:     config.Transport,
+		Timeout:       config.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Name returns the document's name.
+func (u *URL) Name() string { return u.config.Name }
+
+func (u *URL) limit() int64 { return limitOr(u.config.Limit) }
+
+// Read asks for the document.
+func (u *URL) Read(ctx context.Context) (map[string][]byte, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	content, err := u.read(ctx)
+	if err != nil {
+		return nil, &DocumentError{u.config.Name, err}
+	}
+	return map[string][]byte{u.config.Name: content}, nil
+}
+
+func (u *URL) read(ctx context.Context) ([]byte, error) {
+	var body io.Reader
+	if u.config.Body != nil {
+		body = bytes.NewReader(u.config.Body)
+	}
+	request, err := http.NewRequestWithContext(ctx, u.config.Method, u.target(), body)
+	if err != nil {
+		return nil, invalid("URL or Method", "makes no request") // the cause shows the URL
+	}
+	if u.config.Body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if u.config.Header != nil {
+		u.config.Header(request.Header)
+	}
+	if u.last != nil && u.etag != "" {
+		request.Header.Set("If-None-Match", u.etag)
+	}
+	response, err := u.client.Do(request)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotModified:
+		if u.last != nil {
+			return u.last, nil
+		}
+		return nil, errors.New("status 304 without having asked for it")
+	case http.StatusNotFound, http.StatusGone:
+		return nil, fmt.Errorf("%w: status %d", ErrVanished, response.StatusCode)
+	default:
+		return nil, fmt.Errorf("status %d; it was not followed, nor is it an answer", response.StatusCode)
+	}
+	content, err := readLimited(response.Body, max(response.ContentLength, 0), limitOr(u.config.Limit))
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	u.etag, u.last = response.Header.Get("ETag"), content
+	return content, nil
+}
+
+// withoutURL is an error of a request that does not show where it went.
+func withoutURL(err error) error {
+	if fault, ok := errors.AsType[*url.Error](err); ok {
+		err = fault.Err
+	}
+	return fmt.Errorf("no document: %w", err)
+}

@@ -391,7 +391,7 @@ func TestForeignSites(t *testing.T) {
 // TestScreenshot takes the picture of the README, into the file that the
 // environment names.
 func TestScreenshot(t *testing.T) {
-	for name, size := range map[string][2]int64{"": {1280, 1000}, "-phone": {390, 844}} {
+	for name, size := range map[string][2]int64{"": {1280, 1180}, "-phone": {390, 844}} {
 		for _, scheme := range []string{"light", "dark"} {
 			s := newStage(t)
 			s.fill()

@@ -10,4 +10,4 @@ require (
 	github.com/sentryflags/sentryflags-go v0.0.0-00010101000000-000000000000
 )
 
-require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+require github.com/go-json-experiment/json v1.27.2 // indirect

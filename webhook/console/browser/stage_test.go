@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +50,7 @@ func newStage(t *testing.T) *stage {
 	}
 	t.Cleanup(func() { memory.Close() })
 	quiet := slog.New(slog.DiscardHandler)
-	s.emitter, err = webhook.NewEmitter(client, &aged{Memory: memory, began: time.Now()}, webhook.EmitterConfig{Logger: quiet, Queue: "flag-changes:sentry.io/acme"})
+	s.emitter, err = webhook.NewEmitter(client, newAged(memory), webhook.EmitterConfig{Logger: quiet, Queue: "flag-changes:sentry.io/acme"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +120,13 @@ func (s *stage) fill() {
 	actions := []webhook.Action{webhook.ActionUpdated, webhook.ActionUpdated, webhook.ActionUpdated, webhook.ActionCreated, webhook.ActionDeleted}
 	random := rand.New(rand.NewPCG(1, 2))
 	var changes []webhook.Change
-	for range 260 {
+	for range delivered {
 		changes = append(changes, change(actions[random.IntN(len(actions))], flags[random.IntN(len(flags))], authors[random.IntN(len(authors))]))
 	}
 	s.emit(changes...)
+	if len(longFlag) != 150 {
+		s.t.Fatalf("%d characters", len(longFlag))
+	}
 	s.emit(change(webhook.ActionCreated, longFlag, "grace@example.com"))
 	s.switches.add(console.SwitchedOff{Target: "vwo:production/express-payment", Flag: "express-payment", Alert: "Checkout error rate", Since: time.Now().Add(-4 * time.Minute), Was: console.WasOn})
 	for verdict, reasons := range map[string]map[string]int{"acted": {"": 1}, "ignored": {"no rule": 14, "cooling down": 3}, "refused": {"forged": 2}} {
@@ -165,20 +170,36 @@ func (s *switches) Restore(_ context.Context, target, by string, _ bool) error {
 	return fmt.Errorf("no such flag")
 }
 
-// aged lets what was delivered in the first seconds seem to have been delivered
-// over the last hour, so that there is a plot to look at.
+// aged lets the first changes that were delivered seem to have been delivered over
+// the last hour, so that there is a plot to look at.
 type aged struct {
 	*queue.Memory
 	began time.Time
+	ago   []time.Duration // by Seq - 1
+}
+
+// delivered is how many of them there are.
+const delivered = 260
+
+func newAged(memory *queue.Memory) *aged {
+	a := &aged{Memory: memory, began: time.Now()}
+	random := rand.New(rand.NewPCG(3, 4)) // the same each time
+	for i := range delivered {
+		minutes := 59 * random.Float64()
+		if i%3 == 0 { // somebody has rolled something out
+			minutes = 17 + 4*random.NormFloat64()
+		}
+		a.ago = append(a.ago, time.Duration(max(minutes, 0)*float64(time.Minute)))
+	}
+	slices.SortFunc(a.ago, func(x, y time.Duration) int { return cmp.Compare(y, x) })
+	return a
 }
 
 func (a *aged) List(ctx context.Context, name string, f queue.Filter) ([]queue.Entry, error) {
 	entries, err := a.Memory.List(ctx, name, f)
 	for i, e := range entries {
-		if e.State == queue.Done && e.Seq <= 260 {
-			left := float64(260-e.Seq) / 260
-			minutes := 59 * (0.35*left + 0.65*left*left*left)
-			entries[i].Since = a.began.Add(-time.Duration(minutes * float64(time.Minute)))
+		if e.State == queue.Done && e.Seq <= delivered {
+			entries[i].Since = a.began.Add(-a.ago[e.Seq-1])
 		}
 	}
 	return entries, err

@@ -12,7 +12,7 @@ const ownKept = time.Hour
 // ownSettles is how long a switch takes to show in the settings, usually.
 const ownSettles = time.Minute
 
-// own remembers the switches of the relay's own, so that they are not taken for
+// own remembers the switches of a client, so that they are not taken for
 // those of people.
 type own struct {
 	mu    sync.Mutex

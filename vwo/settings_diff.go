@@ -11,7 +11,7 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
-// compare returns what changed since the last look, the relay's own switches
+// compare returns what changed since the last look, the client's own switches
 // left out, in the order of the flags' names.
 func (h *SettingsHook) compare(after map[string]FlagState, now time.Time) []webhook.Change {
 	names := map[string]bool{}
@@ -21,7 +21,7 @@ func (h *SettingsHook) compare(after map[string]FlagState, now time.Time) []webh
 	for name := range after {
 		names[name] = true
 	}
-	// A flag that the relay has switched off may be missing before and after.
+	// A flag that the client has switched off may be missing before and after.
 	for _, name := range h.ownFlags() {
 		names[name] = true
 	}
@@ -38,8 +38,8 @@ func (h *SettingsHook) compare(after map[string]FlagState, now time.Time) []webh
 		case before:
 			action = h.vanished(flag, was, now)
 		}
-		if relay := h.config.Relay; relay != nil {
-			relay.own.settled(h.config.Environment, flag, is.Enabled, was.Enabled != is.Enabled, now)
+		if client := h.config.Client; client != nil {
+			client.own.settled(h.config.Environment, flag, is.Enabled, was.Enabled != is.Enabled, now)
 		}
 		if action != "" {
 			changes = append(changes, h.change(action, flag, was, is, now))
@@ -55,13 +55,13 @@ func (h *SettingsHook) updated(flag string, was, is FlagState, now time.Time) we
 	if was.Enabled != is.Enabled {
 		was.Enabled = is.Enabled
 		if h.isOwn(flag, is.Enabled, now) && was == is {
-			return "" // nothing but what the relay did
+			return "" // nothing but what the client did
 		}
 	}
 	return webhook.ActionUpdated
 }
 
-// vanished is a flag that is missing now: deleted, unless the relay has switched
+// vanished is a flag that is missing now: deleted, unless the client has switched
 // it off and the settings leave out what is off.
 func (h *SettingsHook) vanished(flag string, was FlagState, now time.Time) webhook.Action {
 	if was.Enabled && h.isOwn(flag, false, now) {
@@ -85,14 +85,14 @@ func (h *SettingsHook) appeared(flag string, is FlagState, now time.Time) webhoo
 }
 
 func (h *SettingsHook) isOwn(flag string, enabled bool, now time.Time) bool {
-	return h.config.Relay != nil && h.config.Relay.own.take(h.config.Environment, flag, enabled, now)
+	return h.config.Client != nil && h.config.Client.own.take(h.config.Environment, flag, enabled, now)
 }
 
 func (h *SettingsHook) ownFlags() []string {
-	if h.config.Relay == nil {
+	if h.config.Client == nil {
 		return nil
 	}
-	return h.config.Relay.own.flags(h.config.Environment)
+	return h.config.Client.own.flags(h.config.Environment)
 }
 
 func (h *SettingsHook) change(action webhook.Action, flag string, was, is FlagState, now time.Time) webhook.Change {

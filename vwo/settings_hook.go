@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -29,6 +30,12 @@ const (
 // lookAgain is when the settings are read again after a webhook that was ahead
 // of them: VWO hands them out through a cache.
 var lookAgain = []time.Duration{5 * time.Second, 30 * time.Second}
+
+// Emitter takes what was changed, for Sentry's flag log. [webhook.Emitter] is
+// one.
+type Emitter interface {
+	Emit(ctx context.Context, changes ...webhook.Change) error
+}
 
 // FlagState is what a flag is like in one environment.
 type FlagState struct {
@@ -57,10 +64,11 @@ type SettingsHookConfig struct {
 	// Defaults to the name "VWO".
 	Author webhook.Author
 
-	// Relay and Environment, if set, keep the relay's own switches from being
-	// reported twice: Environment is the environment as the relay's rules name
-	// it. Both or neither.
-	Relay       *Relay
+	// Client and Environment, if set, keep what the client switches from being
+	// reported as well, for whoever has it switched records that: a kill switch in
+	// this process. Environment is the environment as the client's targets name
+	// it, and those name features by their keys. Both or neither.
+	Client      *Client
 	Environment string
 
 	// Logger gets a line per webhook and per change. Nil is silent.
@@ -83,8 +91,8 @@ func (c SettingsHookConfig) validate() error {
 		return fmt.Errorf("%w: Settings must be set", ErrInvalidConfig)
 	case c.Emitter == nil:
 		return fmt.Errorf("%w: Emitter must be set", ErrInvalidConfig)
-	case (c.Relay == nil) != (c.Environment == ""):
-		return fmt.Errorf("%w: Relay and Environment must be set together", ErrInvalidConfig)
+	case (c.Client == nil) != (c.Environment == ""):
+		return fmt.Errorf("%w: Client and Environment must be set together", ErrInvalidConfig)
 	}
 	for i, auth := range c.Auth {
 		if err := auth.usable(); err != nil {
@@ -115,7 +123,7 @@ type SettingsHook struct {
 
 	// Only the goroutine in run uses what follows.
 	before  map[string]FlagState
-	hidden  map[string]FlagState // switched off by the relay, and missing since
+	hidden  map[string]FlagState // switched off by the client, and missing since
 	pending []webhook.Change     // found, and not taken by the emitter yet
 }
 
@@ -293,4 +301,19 @@ func (h *SettingsHook) emitPending(ctx context.Context) error {
 		h.pending = append(h.pending[:invalid.Index], h.pending[invalid.Index+1:]...)
 	}
 	return nil
+}
+
+// The pauses between two attempts at reading the settings.
+const (
+	firstPause   = 500 * time.Millisecond
+	longestPause = 30 * time.Second
+)
+
+// pauseAfter doubles with each failure, and is spread.
+func pauseAfter(failures int) time.Duration {
+	pause := longestPause
+	if failures < 6 {
+		pause = min(firstPause<<failures, longestPause)
+	}
+	return pause/2 + rand.N(pause/2)
 }

@@ -3,6 +3,7 @@ package vwo_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -203,14 +204,13 @@ func TestSettingsHookSurvivesOutages(t *testing.T) {
 	})
 }
 
-// TestRelaysOwnSwitchesAreReportedOnce lets relay and people switch the same
-// flag, with settings that leave out what is off, and with such that do not.
-func TestRelaysOwnSwitchesAreReportedOnce(t *testing.T) {
+// TestOwnSwitchesAreNotReported lets the client and people switch the same flag,
+// with settings that leave out what is off, and with such that do not.
+func TestOwnSwitchesAreNotReported(t *testing.T) {
 	for i := range 4 {
 		absent, pause := i%2 == 0, []time.Duration{10 * time.Second, 2 * time.Minute}[i/2]
 		synctest.Test(t, func(t *testing.T) {
 			now := settings{flags: map[string]vwo.FlagState{"f": {Enabled: true, Definition: "1"}}}
-			var flags switches
 			var recorded records
 			var hook *vwo.SettingsHook
 			set := func(enabled bool) {
@@ -220,18 +220,19 @@ func TestRelaysOwnSwitchesAreReportedOnce(t *testing.T) {
 					now.set("f", vwo.FlagState{Enabled: enabled, Definition: "1"})
 				}
 			}
-			flags.fail = func(context.Context, int) error {
-				set(false)
-				call(hook, vwoSecret) // VWO's call comes before its answer
-				synctestYield()
-				return nil
-			}
-			relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Emitter: &recorded, CoolDown: -1})
-			hook = newSettingsHook(t, vwo.SettingsHookConfig{Settings: now.read, Emitter: &recorded, Relay: relay, Environment: "production"})
+			client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken("t"), Unlimited: true, HTTPClient: &http.Client{
+				Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					set(false)
+					call(hook, vwoSecret) // VWO's call comes before its answer
+					time.Sleep(time.Millisecond)
+					fmt.Fprint(w, `{"_data":{"f":{"isEnabled":false}}}`)
+				})},
+			}})
+			hook = newSettingsHook(t, vwo.SettingsHookConfig{Settings: now.read, Emitter: &recorded, Client: client, Environment: "production"})
 			alarm := func() {
 				t.Helper()
-				if status := deliver(relay, signed(eventAlert("f", time.Now()))); status != 200 {
-					t.Errorf("status %d", status)
+				if err := toggle(t.Context(), client, "production", "f", false); err != nil {
+					t.Error(err)
 				}
 				time.Sleep(pause)
 			}
@@ -259,12 +260,12 @@ func TestRelaysOwnSwitchesAreReportedOnce(t *testing.T) {
 				off = "deleted by VWO"
 			}
 			alarm()
-			step("updated by f")
+			step("")
 			alarm() // it is off already
-			step("updated by f")
+			step("")
 			person(true)
 			step(on)
-			person(false) // not the relay's, although it had done the same
+			person(false) // not the client's, although it had done the same
 			step(off)
 			if absent {
 				on = "created by VWO"
@@ -272,7 +273,7 @@ func TestRelaysOwnSwitchesAreReportedOnce(t *testing.T) {
 			person(true)
 			step(on)
 			alarm()
-			step("updated by f")
+			step("")
 		})
 	}
 }
@@ -299,22 +300,20 @@ func TestSettingsHookConfigIsChecked(t *testing.T) {
 	}
 }
 
-// TestPersonsSwitchAfterTheRelayGaveUp has a person do by hand what the relay
+// TestPersonsSwitchAfterTheClientFailed has a person do by hand what the client
 // could not: that switch is in no record yet.
-func TestPersonsSwitchAfterTheRelayGaveUp(t *testing.T) {
+func TestPersonsSwitchAfterTheClientFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := settings{flags: map[string]vwo.FlagState{"f": {Enabled: true}}}
-		told := answerOf(t, 404)
-		flags := switches{fail: func(context.Context, int) error { return told }}
+		client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken("t"), HTTPClient: &http.Client{
+			Transport: inMemory{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })},
+		}})
 		var recorded records
-		var heard reports
-		relay := newRelay(t, vwo.RelayConfig{Rules: ruled("f"), Toggler: &flags, Emitter: &recorded, OnReport: heard.add})
-		hook := newSettingsHook(t, vwo.SettingsHookConfig{Settings: now.read, Emitter: &recorded, Relay: relay, Environment: "production"})
-		deliver(relay, signed(eventAlert("f", time.Now())))
-		time.Sleep(5 * time.Minute)
-		if len(heard.all()) != 1 {
-			t.Fatal(heard.all())
+		hook := newSettingsHook(t, vwo.SettingsHookConfig{Settings: now.read, Emitter: &recorded, Client: client, Environment: "production"})
+		if err := toggle(t.Context(), client, "production", "f", false); !errors.Is(err, vwo.ErrNotFound) {
+			t.Fatal(err)
 		}
+		time.Sleep(5 * time.Minute)
 		now.set("f", vwo.FlagState{})
 		call(hook, vwoSecret)
 		time.Sleep(time.Minute)
@@ -322,4 +321,33 @@ func TestPersonsSwitchAfterTheRelayGaveUp(t *testing.T) {
 			t.Errorf("the person's switch is not reported: %v", recorded.all())
 		}
 	})
+}
+
+var errDown = errors.New("connection refused")
+
+// records is an emitter that remembers.
+type records struct {
+	mu      sync.Mutex
+	changes []webhook.Change
+	fail    func(call int) error
+	calls   int
+}
+
+func (r *records) Emit(_ context.Context, changes ...webhook.Change) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls++
+	if r.fail != nil {
+		if err := r.fail(r.calls); err != nil {
+			return err
+		}
+	}
+	r.changes = append(r.changes, changes...)
+	return nil
+}
+
+func (r *records) all() []webhook.Change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]webhook.Change(nil), r.changes...)
 }

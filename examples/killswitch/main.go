@@ -1,5 +1,5 @@
-// Killswitch is a service that takes Sentry's alerts and switches VWO feature
-// flags off. See README.md.
+// Killswitch is a service that takes Sentry's alerts and switches feature flags
+// off. See README.md.
 package main
 
 import (
@@ -33,13 +33,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	flags := flag.NewFlagSet("killswitch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config", "killswitch.json", "the configuration `file`")
-	check := flags.Bool("check", false, "check the configuration against VWO and Sentry, and exit")
+	check := flags.Bool("check", false, "check the configuration against the flag systems and Sentry, and exit")
 	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
 	if err := flags.Parse(args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *demo {
 		return playDemo(ctx, stdout)
@@ -49,6 +46,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(stderr, nil))
+	if flags.NArg() > 0 {
+		return runTool(ctx, config, flags.Args(), stdout, stderr)
+	}
 	if *check {
 		return runCheck(ctx, config, stdout)
 	}

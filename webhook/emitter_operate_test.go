@@ -366,6 +366,25 @@ func TestEmitterClosedWhileATransportHangs(t *testing.T) {
 	})
 }
 
+// TestEmitterForeignItems: what is no change goes to the dead letters, and is not
+// said to be delivered.
+func TestEmitterForeignItems(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		for id, body := range map[string]string{"1": "", "2": "{}", "3": "null", "4": `]}`, "5": `{"data":[]}`} {
+			item := queue.Item{ID: id, Body: []byte(body)}
+			if _, err := r.store.Add(t.Context(), r.emitter.Queue(), queue.Addition{Items: []queue.Item{item}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.emit(someChange("flag"))
+		r.close()
+		r.counts(0, 5)
+		if got := len(r.server.Changes()); got != 1 || r.kinds()[webhook.EventDelivered] != 1 {
+			t.Errorf("%d stored, events %v", got, r.kinds())
+		}
+	})
+}
+
 // TestEmitterTellsHowLongChangesWaited and with which status they ended.
 func TestEmitterTellsHowLongChangesWaited(t *testing.T) {
 	emitterTest(t, rigConfig{server: webhooktest.Config{MaxFlag: webhook.MaxFlagBefore2026}}, func(t *testing.T, r *rig) {

@@ -28,8 +28,8 @@ type Config struct {
 
 	// Lease is for how long the right to work on the queue lasts unless it is
 	// renewed: so long it takes until another process goes on after a crash. A
-	// call of the store may take a third of it, 3 s at most. At least 100 ms.
-	// Defaults to 10 s.
+	// call of the store may take a third of it, 3 s at most, and up to four fifths
+	// after calls that took too long. At least 100 ms. Defaults to 10 s.
 	Lease time.Duration
 
 	// Deadline bounds one call of the handler: after it the lease is not
@@ -121,7 +121,7 @@ func (c Config) validate() error {
 	return ValidateName("owner", c.Owner)
 }
 
-// call is how long a call of the store may take.
+// call is how long a call of the store may take at first.
 func (c Config) call() time.Duration { return min(c.Lease/3, maxCall) }
 
 // errHandlerHangs is reported of a handler that does not end when its context

@@ -333,7 +333,7 @@ func TestRunReportsWithinTheDeadline(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		add(t, store.Store, 2, 2)
 		store.down.Store(false)
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		if got := fmt.Sprint(w.all()); got != "[1 2]" {
 			t.Errorf("handled %s, want each once", got)
 		}
@@ -364,6 +364,38 @@ type unswept struct{ queue.Store }
 func (unswept) Sweep(ctx context.Context, _ int) (int, error) {
 	<-ctx.Done()
 	return 0, ctx.Err()
+}
+
+// distant is a store of which each call takes a while, and the first ones longer,
+// until a connection is made.
+type distant struct {
+	queue.Store
+	connect atomic.Int64 // what is left of making the connection
+	each    time.Duration
+}
+
+func (d *distant) Due(ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
+	select {
+	case <-time.After(d.each + time.Duration(d.connect.Load())):
+		d.connect.Store(0)
+		return d.Store.Due(ctx, name, after, limit)
+	case <-ctx.Done(): // the connection is cut, and has to be made anew
+		return nil, ctx.Err()
+	}
+}
+
+// TestRunWaitsForADistantStore: it grows patient.
+func TestRunWaitsForADistantStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := &distant{Store: newMemory(t, queue.MemoryConfig{}), each: time.Second}, &worker{}
+		store.connect.Store(int64(6 * time.Second))
+		add(t, store, 1, 3)
+		start(t, store, queue.Config{Report: w.report}, w.handle)
+		time.Sleep(30 * time.Second)
+		if len(w.all()) != 3 || len(w.failures()) == 0 {
+			t.Errorf("handled %v, reports %v", w.all(), w.failures())
+		}
+	})
 }
 
 // TestRunGivesUpInTime: when the lease cannot be renewed the handler ends before

@@ -46,16 +46,17 @@ type Store interface {
 	// Whoever has the lease keeps it.
 	Resume(ctx context.Context, name string) error
 
-	// Due reads up to limit entries that are waiting, whose delay or hold is
-	// over, and whose Seq is above after, in the order of their Seq. It changes
-	// nothing: until they are settled they stay due.
+	// Due reads up to limit entries that are waiting and whose delay or hold is
+	// over, in the order of their Seq. It changes nothing: until they are settled
+	// they stay due.
 	//
-	// An entry may appear below a Seq that was returned earlier: databases
-	// commit out of order. It is returned although its Seq is not above after, so
-	// that of two entries with one key, of which one was there when the other was
-	// added, the newer one is never worked on first. What becomes due again, when
-	// a delay or a hold ends, need not be returned: who goes on from a Seq looks
-	// from 0 now and then.
+	// After says that everything up to this Seq was seen, so that a store need not
+	// look there. It may return what waits there nonetheless, and has to return
+	// what was committed late, for databases commit out of order: of two entries
+	// with one key, of which one was there when the other was added, the newer one
+	// is never returned first. What becomes due again, when a delay or a hold
+	// ends, need not be returned: who goes on from a Seq looks from 0 now and
+	// then.
 	Due(ctx context.Context, queue string, after int64, limit int) ([]Entry, error)
 
 	// Settle says what became of entries. Each outcome counts for itself, and

@@ -33,10 +33,10 @@ func (s *Store) Add(ctx context.Context, queueName string, a queue.Addition) (in
 		return 0, nil
 	case a.Note == nil && len(chunks) == 1:
 		statement, args := s.insertion(queueName, chunks[0], a)
-		return s.exec(ctx, "add", statement, args...)
+		return s.exec(ctx, doingAdd, statement, args...)
 	}
 	added := 0
-	err := s.transaction(ctx, "add", func(ctx context.Context, conn *sql.Conn) error {
+	err := s.transaction(ctx, doingAdd, func(ctx context.Context, conn *sql.Conn) error {
 		var err error
 		added, err = s.addAll(ctx, conn, queueName, chunks, a)
 		return err
@@ -146,7 +146,7 @@ func explainTx(ctx context.Context, err error) error {
 	case code&0xff == sqliteBusy:
 		return fmt.Errorf("%w: another one is writing; a transaction that reads first does not wait for it: begin it with the write lock (_txlock=immediate in the DSN, see SQLiteDSN): %w", ErrBusy, err)
 	}
-	return explain(ctx, "enqueue in a transaction", err)
+	return explain(ctx, doingAddTx, err)
 }
 
 // Statement returns the one statement, in the database's own form, that adds

@@ -103,7 +103,11 @@ func BenchmarkLongSnapshot(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			defer conn.ExecContext(context.WithoutCancel(b.Context()), "ROLLBACK")
+			defer func() {
+				if _, err := conn.ExecContext(context.WithoutCancel(b.Context()), "ROLLBACK"); err != nil {
+					b.Error(err)
+				}
+			}()
 			changes, part := sized(200_000), sized(10_000)
 			more := func(n int) {
 				items := make([]queue.Item, 100)

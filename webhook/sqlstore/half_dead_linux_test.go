@@ -260,20 +260,12 @@ func sessionSettings(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	var settings []string
 	for range 10 {
-		rows, err := db.Query(`SELECT name || '=' || setting FROM pg_settings WHERE source = 'session'`)
+		var session string
+		err := db.QueryRow(`SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM pg_settings WHERE source = 'session'`).Scan(&session)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			var setting string
-			if err := rows.Scan(&setting); err != nil {
-				t.Fatal(err)
-			}
-			settings = append(settings, setting)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		settings = append(settings, session)
 	}
 	slices.Sort(settings)
 	return slices.Compact(settings)

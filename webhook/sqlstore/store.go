@@ -223,7 +223,7 @@ func (s *Store) transactOnce(ctx context.Context, do func(context.Context, *sql.
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer giveBack(conn)
 	for i, statement := range s.engine.begin {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			if errors.Is(err, driver.ErrBadConn) && i == 0 {
@@ -252,6 +252,10 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 		discard(conn)
 	}
 }
+
+// giveBack returns a connection to the pool, which says no more than that it is
+// gone if it is.
+func giveBack(conn *sql.Conn) { _ = conn.Close() }
 
 // discard closes a connection instead of returning it to the pool.
 func discard(conn *sql.Conn) {

@@ -19,7 +19,7 @@ var defects = map[string]struct {
 }{
 	"forgets order":                     {"Order", altered(broken{add: addReversed})},
 	"takes for good":                    {"DueChangesNothing", altered(broken{due: dueAndDone})},
-	"ignores after":                     {"DueChangesNothing", altered(broken{due: dueFromTheStart})},
+	"passes over one":                   {"DueChangesNothing", altered(broken{due: dueTooFar})},
 	"keeps the caller's body":           {"Contents", sharing},
 	"counts repeats":                    {"Known", altered(broken{add: addCountsAll})},
 	"forgets an ID once it is done":     {"Known", altered(broken{add: addForgetful})},
@@ -222,7 +222,7 @@ func addForEver(s *alteredStore, ctx context.Context, name string, a queue.Addit
 
 func addOverwriting(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
 	if a.Note != nil {
-		note, err := s.Memory.Note(ctx, name, a.Note.Name)
+		note, err := s.Note(ctx, name, a.Note.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -257,7 +257,7 @@ func addComparing(s *alteredStore, ctx context.Context, name string, a queue.Add
 	if a.Note == nil {
 		return s.Memory.Add(ctx, name, a)
 	}
-	note, err := s.Memory.Note(ctx, name, a.Note.Name)
+	note, err := s.Note(ctx, name, a.Note.Name)
 	if err == nil && note.Version != a.Note.Version {
 		err = queue.ErrNoteChanged
 	}
@@ -319,8 +319,11 @@ func dueAndDone(s *alteredStore, ctx context.Context, name string, after int64, 
 	return entries, err
 }
 
-func dueFromTheStart(s *alteredStore, ctx context.Context, name string, _ int64, limit int) ([]queue.Entry, error) {
-	return s.Memory.Due(ctx, name, 0, limit)
+func dueTooFar(s *alteredStore, ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
+	if after > 0 {
+		after++
+	}
+	return s.Memory.Due(ctx, name, after, limit)
 }
 
 func dueAll(s *alteredStore, ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {

@@ -38,8 +38,11 @@ func (s *suite) dueChangesNothing() {
 	}
 	entries := s.isDue(store, "a", "b", "c")
 	for i, e := range entries {
-		if got, want := idsOf(s.due(store, e.Seq, 9)), idsOf(entries[i+1:]); !slices.Equal(got, want) {
-			s.Errorf("Due after %q gave %q, want %q", e.ID, got, want)
+		// What waits up to there may be among them, if another transaction on the
+		// same database has kept the store from passing over it.
+		got, want := idsOf(s.due(store, e.Seq, 9)), idsOf(entries)
+		if n := len(entries) - i - 1; len(got) < n || len(got) > 3 || !slices.Equal(got, want[3-len(got):]) {
+			s.Errorf("Due after %q gave %q, want the last %d of %q, or more of them", e.ID, got, n, want)
 		}
 	}
 	for _, e := range entries {

@@ -353,6 +353,11 @@ func (e *Emitter) reportUnattended(ctx context.Context, reported map[string]bool
 	e.state.setUnattended(others)
 }
 
+// Queue is what the queue of an emitter with this client is called, unless
+// [EmitterConfig.Queue] says otherwise: for a process that looks into the store
+// without an emitter.
+func (c *Client) Queue() string { return c.destination() }
+
 // destination names the queue of the client's Sentry and organisation. The
 // regions of sentry.io are one: an organisation's name is unique among them.
 func (c *Client) destination() string {

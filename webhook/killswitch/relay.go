@@ -388,7 +388,7 @@ func (r *Relay) end() {
 func (r *Relay) drain() {
 	for _, j := range r.journals {
 		for r.ctx.Err() == nil && !r.config.DryRun {
-			stats, err := j.store.Stats(r.ctx, j.queue)
+			stats, err := j.store.Stats(r.ctx, j.queue, 0)
 			if err != nil || stats.Waiting+j.unwritten() == 0 {
 				break
 			}

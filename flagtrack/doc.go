@@ -24,7 +24,7 @@
 // framework's context.
 //
 //	framework                     pass                           beware
-//	net/http, chi (sentryhttp)    r.Context()                    of middleware that makes a new context
+//	net/http, chi (sentryhttp)    r.Context()                    of middleware outside of sentryhttp: there is no hub yet
 //	negroni                       r.Context()                    its PanicHandlerFunc captures with a hub of its own:
 //	                                                             errors there show no flags; let sentrynegroni recover
 //	gin                           c or c.Request.Context()       c is used again after the request: Fork(c) in goroutines
@@ -44,7 +44,7 @@
 //	gRPC                          ctx of the handler             of streams: stream.Context()
 //	goroutine, job, worker pool   Fork(ctx)                      context.Background() has no hub: flags are left out
 //	command line, single worker   any, with WithCurrentHub       of doing two things at a time
-//	logrus, zap, zerolog, slog    -                              errors that a logger captures show flags if it uses the
+//	slog, zerolog, logrus         -                              errors that a logger captures show flags if it uses the
 //	                                                             hub of the context; one with a client of its own does not
 //
 // An evaluation whose context leads to no hub is left out: on the process-wide scope it would show on the errors of all
@@ -93,11 +93,10 @@
 // # Processors
 //
 // Until an event is put together, a scope keeps flags as tags with keys that start with U+0000. They are taken out
-// before BeforeSend and before anything is sent, on events of every kind. Only two kinds of event processors can see
-// them: those that were added to the process-wide scope before this package was initialised; and, on a hub whose scope
-// was made by sentry.NewScope and not given to PrepareScope, those of that scope, of its client, and global ones that
-// were added before this package was initialised. If one of these drops an event that the application made itself, the
-// tags stay in the map of the event's Tags field: give such scopes to PrepareScope at once.
+// before BeforeSend and before anything is sent, on events of every kind, by an event processor that comes before the
+// application's. Only processors that were added to the process-wide scope before this package was initialised see
+// them. A scope made by sentry.NewScope gets ours with its first flag; if it has processors of its own by then, it
+// takes no flags: give it to PrepareScope right after sentry.NewScope.
 //
 // A flag must not be evaluated inside an event processor of a scope: sentry-go holds the scope's lock there, and
 // anything that changes the scope, like recording a flag, waits forever. BeforeSend is fine.

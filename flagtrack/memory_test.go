@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -275,7 +274,7 @@ func TestSweepReadsScopes(t *testing.T) {
 	if tags := tagsOf(t, scope); len(tags) != 1 || tags["own"] != "1" {
 		t.Fatalf("tags read from the scope: %v", tags)
 	}
-	if isPrepared(scope) || !isPrepared(sentry.CurrentHub().Scope()) {
+	if !processorsKnown || isPrepared(scope) || !isPrepared(sentry.CurrentHub().Scope()) {
 		t.Error("processors cannot be read from a scope")
 	}
 	tracker := mustNew(t, WithCapacity(5), WithScopeFinder(func(context.Context) *sentry.Scope { return scope }))
@@ -293,6 +292,27 @@ func TestSweepReadsScopes(t *testing.T) {
 	}
 }
 
+// TestFieldsMoved: with a sentry-go that keeps tags and processors elsewhere, events stay right, and Stats says so.
+func TestFieldsMoved(t *testing.T) {
+	defer func(field string) { tagsField, processorsKnown = field, true }(tagsField)
+	tagsField, processorsKnown = "elsewhere", false
+	client, held := newClient(t)
+	hub := sentry.NewHub(client, sentry.NewScope())
+	hub.Scope().AddEventProcessor(func(event *sentry.Event, _ *sentry.EventHint) *sentry.Event { return event })
+	ctx := sentry.SetHubOnContext(context.Background(), hub)
+	tracker, before := mustNew(t, WithCapacity(2)), Stats()
+	add(ctx, tracker, "a=T b=T c=T")
+	sweep(hub.Scope())
+	PrepareScope(hub.Scope())
+	if got := tracker.Flags(ctx); got != nil {
+		t.Errorf("Flags are %v", got)
+	}
+	wantFlags(t, captured(t, hub, held), "b=T c=T")
+	if n := Stats().Unswept - before.Unswept; n < 2 { // a record may have swept too
+		t.Errorf("%d are counted", n)
+	}
+}
+
 // TestPrepareScopeTwice: many calls leave one processor, also on the clones of a prepared scope.
 func TestPrepareScopeTwice(t *testing.T) {
 	scope := sentry.NewScope()
@@ -306,9 +326,9 @@ func TestPrepareScopeTwice(t *testing.T) {
 		return event
 	})
 	PrepareScope(scope)
-	processors, ok := scopeField(scope, "eventProcessors", reflect.TypeFor[[]sentry.EventProcessor]())
-	if !ok || processors.Len() != 2 {
-		t.Errorf("the scope has %d processors, not ours and one more", processors.Len())
+	list, ok := scopeField(scope, processors.Name, processors.Type)
+	if !ok || list.Len() != 2 {
+		t.Errorf("the scope has %d processors, not ours and one more", list.Len())
 	}
 	if passes != 0 {
 		t.Error("a look at the scope ran the application's processor")
@@ -359,6 +379,7 @@ func TestSweepHoldsUpNobodyElse(t *testing.T) {
 	defer crowd()()
 	client, held := newClient(t)
 	slow := sentry.NewScope()
+	PrepareScope(slow)
 	release := holdScope(slow)
 	var sweeper sync.WaitGroup
 	tracker := mustNew(t, WithCapacity(1))

@@ -97,8 +97,9 @@ func WithAllValues() Option {
 // WithFilter sets a function that sees every evaluation before it is recorded, whoever made it. What it returns is
 // recorded instead, so that it can rename the flag or replace the value; false drops the evaluation, and what was
 // recorded of the flag before stays. If it panics, the evaluation is dropped. It is called on the goroutine that
-// evaluates, often many at once, with a context that is never nil, and takes part in the cost. Given several times, each
-// filter sees what the one before it returned. A nil filter is an error, because it would keep nothing private.
+// evaluates, often many at once, with a context that is never nil, and takes part in the cost. It must not evaluate a
+// flag that the tracker records, which would call it again without end. Given several times, each filter sees what the
+// one before it returned. A nil filter is an error, because it would keep nothing private.
 func WithFilter(filter func(context.Context, Evaluation) (Evaluation, bool)) Option {
 	return func(c *config) {
 		switch first := c.filter; {

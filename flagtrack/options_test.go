@@ -48,6 +48,25 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
+// TestDefaultBytes: 100 long names do not fit into what every Sentry takes, so the oldest give way.
+func TestDefaultBytes(t *testing.T) {
+	tracker := mustNew(t)
+	ctx, hub, held := newHub(t)
+	for i := range 100 {
+		tracker.AddFeatureFlag(ctx, fmt.Sprintf("%s-%03d", strings.Repeat("long", 25), i), true)
+	}
+	hub.CaptureMessage("error")
+	flags := held.last(t).Contexts["flags"]
+	b, err := json.Marshal(flags)
+	if err != nil || len(b) > DefaultMaxBytes || len(b) < DefaultMaxBytes-200 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	values := flags["values"].([]Value)
+	if newest := values[len(values)-1].Flag; !strings.HasSuffix(newest, "-099") {
+		t.Errorf("the newest flag is %s", newest)
+	}
+}
+
 func TestMaxBytesExact(t *testing.T) {
 	one := len(`{"values":[{"flag":"b","result":false}]}`)
 	for budget, want := range map[int]string{one - 1: "", one: "b=F", one + 26: "b=F", one + 28: "a=T b=F"} {

@@ -10,12 +10,10 @@ import (
 	"github.com/sentryflags/sentryflags-go/internal/flagname"
 )
 
-// init puts the processor where every event passes it. On the process-wide scope it is the first, and all hubs that
-// are cloned from the current one inherit it. The global one comes after a client's processors and before BeforeSend,
-// and serves hubs whose scope was made by hand. Both have to be there before anything can be recorded.
+// init puts the processor where every event passes it, after a client's processors and before BeforeSend, in case that
+// no scope had it. It has to be there before anything can be recorded.
 func init() {
 	sentry.AddGlobalEventProcessor(process)
-	PrepareScope(sentry.CurrentHub().Scope())
 }
 
 // process takes the tags that hold flags out of an event and puts the flags where they belong. Whichever of the two

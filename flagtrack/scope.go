@@ -79,34 +79,12 @@ func takeFlags(tags map[string]string) (flags []takenFlag, cleared uint64) {
 	return flags, cleared
 }
 
-// PrepareScope is for a scope that was made by hand, with sentry.NewScope, rather than cloned from the current hub's.
-// It keeps what this package stores in the scope from the processors that are added to the scope later and from those
-// of the client, and out of the maps of events that they drop. Call it right after sentry.NewScope; calling it again
-// changes nothing. Flags are recorded and sent without it just as well.
-func PrepareScope(scope *sentry.Scope) {
-	if scope != nil && !isPrepared(scope) {
-		scope.AddEventProcessor(process)
-	}
-}
-
-// isPrepared looks for our processor among those of the scope.
-func isPrepared(scope *sentry.Scope) bool {
-	processors, ok := scopeField(scope, "eventProcessors", reflect.TypeFor[[]sentry.EventProcessor]())
-	if !ok {
-		return false
-	}
-	ours := reflect.ValueOf(process).Pointer()
-	for i := range processors.Len() {
-		if processors.Index(i).Pointer() == ours {
-			return true
-		}
-	}
-	return false
-}
+// tagsField is the field of a scope that holds its tags.
+var tagsField = "tags"
 
 // copyTags returns a copy of the scope's tags, or false where it cannot.
 func copyTags(scope *sentry.Scope) (map[string]string, bool) {
-	field, ok := scopeField(scope, "tags", reflect.TypeFor[map[string]string]())
+	field, ok := scopeField(scope, tagsField, reflect.TypeFor[map[string]string]())
 	if !ok {
 		left.unswept.Add(1)
 		return nil, false

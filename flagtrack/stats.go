@@ -12,6 +12,9 @@ type LeftOut struct {
 	// package comment names for your framework, or make a tracker WithCurrentHub in a program that does one thing at a
 	// time. The first one is also said on slog.Default.
 	NoHub uint64
+	// Unprepared counts evaluations whose scope was made by sentry.NewScope and given event processors before the first
+	// flag, so that no error shows them: give it to PrepareScope first. The first one is also said on slog.Default.
+	Unprepared uint64
 	// NotBoolean counts evaluations whose value is not a boolean, or with WithAllValues has no short text either.
 	NotBoolean uint64
 	// Filtered counts evaluations that a filter dropped.
@@ -37,14 +40,15 @@ type LeftOut struct {
 
 // left is what Stats reads.
 var left struct {
-	noHub, notBoolean, filtered, unnamed, panicked       atomic.Uint64
-	overCapacity, overBytes, overSpan, ownFlags, unswept atomic.Uint64
+	noHub, unprepared, notBoolean, filtered, unnamed, panicked atomic.Uint64
+	overCapacity, overBytes, overSpan, ownFlags, unswept       atomic.Uint64
 }
 
 // Stats returns what was left out so far, by all trackers together.
 func Stats() LeftOut {
 	return LeftOut{
 		NoHub:        left.noHub.Load(),
+		Unprepared:   left.unprepared.Load(),
 		NotBoolean:   left.notBoolean.Load(),
 		Filtered:     left.filtered.Load(),
 		Unnamed:      left.unnamed.Load(),
@@ -57,21 +61,30 @@ func Stats() LeftOut {
 	}
 }
 
-// saidNoHub is set once the process has been told.
-var saidNoHub atomic.Bool
+// saidNoHub and saidUnprepared are set once the process has been told.
+var saidNoHub, saidUnprepared atomic.Bool
 
-// reportNoHub counts an evaluation that led to no scope and says so once.
-func reportNoHub(t *Tracker) {
-	left.noHub.Add(1)
-	if saidNoHub.Load() || !saidNoHub.CompareAndSwap(false, true) {
-		return
-	}
-	what := "pass the context that sentry-go's integration put its hub into (flagtrack's documentation has a table of " +
+// sayNoHub says once that an evaluation led to no scope.
+func (t *Tracker) sayNoHub() {
+	remedy := "pass the context that sentry-go's integration put its hub into (flagtrack's documentation has a table of " +
 		"frameworks), or flagtrack.Fork of it in a goroutine; use flagtrack.WithCurrentHub in a program that does one " +
 		"thing at a time"
 	if t.scope != nil {
-		what = "the function given to flagtrack.WithScopeFinder returned no scope"
+		remedy = "the function given to flagtrack.WithScopeFinder returned no scope"
 	}
-	slog.Default().Warn("flagtrack: a feature flag was evaluated without a Sentry hub in its context, so errors will "+
-		"not show it; this is said once, and flagtrack.Stats counts", "remedy", what)
+	sayOnce(&saidNoHub, "without a Sentry hub in its context", remedy)
+}
+
+// sayUnprepared says once that an evaluation led to a scope that takes no flags.
+func sayUnprepared() {
+	sayOnce(&saidUnprepared, "in a scope made by sentry.NewScope that has event processors already",
+		"give the scope to flagtrack.PrepareScope right after sentry.NewScope")
+}
+
+func sayOnce(said *atomic.Bool, where, remedy string) {
+	if said.Load() || !said.CompareAndSwap(false, true) {
+		return
+	}
+	slog.Default().Warn("flagtrack: a feature flag was evaluated "+where+", so errors will not show it; "+
+		"this is said once, and flagtrack.Stats counts", "remedy", remedy)
 }

@@ -15,6 +15,7 @@ func since(before LeftOut) LeftOut {
 	now := Stats()
 	return LeftOut{
 		NoHub:        now.NoHub - before.NoHub,
+		Unprepared:   now.Unprepared - before.Unprepared,
 		NotBoolean:   now.NotBoolean - before.NotBoolean,
 		Filtered:     now.Filtered - before.Filtered,
 		Unnamed:      now.Unnamed - before.Unnamed,

@@ -2,6 +2,7 @@ package flagtrack
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/getsentry/sentry-go"
 )
@@ -141,9 +142,14 @@ func (t *Tracker) record(ctx context.Context, flag string, v any, variant string
 		shown = value{result: true, variant: variantName(name.shown, text)}
 	}
 	scope := t.findScope(ctx)
-	if scope == nil {
-		reportNoHub(t)
-	} else {
+	switch {
+	case scope == nil:
+		left.noHub.Add(1)
+		t.sayNoHub()
+	case !takesFlags(scope):
+		left.unprepared.Add(1)
+		sayUnprepared()
+	default:
 		setFlag(scope, t.limits, name.key, shown)
 		if t.limits.sweepDue(old) {
 			sweep(scope)
@@ -190,4 +196,44 @@ func ignorePanic() {
 	if recover() != nil {
 		left.panicked.Add(1)
 	}
+}
+
+var defaultTracker atomic.Pointer[Tracker]
+
+func init() {
+	SetDefault(nil)
+}
+
+// Default returns the tracker behind the functions of this package and the hook of NewHook.
+func Default() *Tracker {
+	return defaultTracker.Load()
+}
+
+// SetDefault replaces the tracker behind the functions of this package and the hook of NewHook, also for hooks already
+// made. nil restores the initial one, which has no options, and so does the zero Tracker.
+func SetDefault(t *Tracker) {
+	if t == nil || t.limits == nil {
+		t, _ = New() // has no option to reject
+	}
+	defaultTracker.Store(t)
+}
+
+// AddFeatureFlag records that the application received value for flag, as Tracker.AddFeatureFlag of Default does.
+func AddFeatureFlag(ctx context.Context, flag string, value any) {
+	Default().AddFeatureFlag(ctx, flag, value)
+}
+
+// ClearFeatureFlags makes the current scope forget its flags, as Tracker.ClearFeatureFlags of Default does.
+func ClearFeatureFlags(ctx context.Context) {
+	Default().ClearFeatureFlags(ctx)
+}
+
+// ClearFeatureFlag makes the current scope forget one flag, as Tracker.ClearFeatureFlag of Default does.
+func ClearFeatureFlag(ctx context.Context, flag string) {
+	Default().ClearFeatureFlag(ctx, flag)
+}
+
+// Flags returns the flags that an error of the current scope would show now, as Tracker.Flags of Default does.
+func Flags(ctx context.Context) []Value {
+	return Default().Flags(ctx)
 }

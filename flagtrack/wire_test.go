@@ -126,6 +126,14 @@ func TestNothingInternalIsSeen(t *testing.T) {
 		"scope made by hand": {
 			hub: func(client *sentry.Client) *sentry.Hub { return sentry.NewHub(client, sentry.NewScope()) },
 		},
+		"scope made by hand, with a flag": {
+			hub: func(client *sentry.Client) *sentry.Hub {
+				hub := sentry.NewHub(client, sentry.NewScope())
+				AddFeatureFlag(sentry.SetHubOnContext(context.Background(), hub), "a", true)
+				return hub
+			},
+			spared: true,
+		},
 		"scope made by hand and prepared": {
 			hub: func(client *sentry.Client) *sentry.Hub {
 				scope := sentry.NewScope()
@@ -237,4 +245,51 @@ func TestTagsSurvive(t *testing.T) {
 		t.Errorf("tags are %v", event.Tags)
 	}
 	wantFlags(t, flagsOf(t, event), "a=T")
+}
+
+// TestDroppedEventLeavesNothing: sentry-go writes tags into the map of an event that the application made. If a
+// processor drops the event, nothing of ours stays there, where it would get into the application's next event.
+func TestDroppedEventLeavesNothing(t *testing.T) {
+	drop := func(*sentry.Event, *sentry.EventHint) *sentry.Event { return nil }
+	prepared, unprepared := sentry.NewScope(), sentry.NewScope()
+	PrepareScope(prepared)
+	for name, c := range map[string]struct {
+		scope *sentry.Scope
+		by    func(*sentry.Client, *sentry.Scope)
+	}{
+		"by a processor of the scope": {
+			sentry.CurrentHub().Scope().Clone(),
+			func(_ *sentry.Client, scope *sentry.Scope) { scope.AddEventProcessor(drop) },
+		},
+		"by a processor of a prepared scope": {
+			prepared, func(_ *sentry.Client, scope *sentry.Scope) { scope.AddEventProcessor(drop) },
+		},
+		"by a processor of the client": {
+			prepared.Clone(), func(client *sentry.Client, _ *sentry.Scope) { client.AddEventProcessor(drop) },
+		},
+		"by a processor of a scope by hand": { // it takes no flags
+			unprepared, func(_ *sentry.Client, scope *sentry.Scope) { scope.AddEventProcessor(drop) },
+		},
+		"by a processor of the client, scope by hand": {
+			sentry.NewScope(), func(client *sentry.Client, _ *sentry.Scope) { client.AddEventProcessor(drop) },
+		},
+		"by BeforeSend, scope by hand": {sentry.NewScope(), func(*sentry.Client, *sentry.Scope) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, held := newClient(t, func(o *sentry.ClientOptions) { o.BeforeSend = drop })
+			c.by(client, c.scope)
+			hub := sentry.NewHub(client, c.scope)
+			AddFeatureFlag(sentry.SetHubOnContext(context.Background(), hub), "a", true)
+			tags := map[string]string{"own": "1"}
+			hub.CaptureEvent(&sentry.Event{Message: "error", Tags: tags})
+			if len(held.all()) != 0 {
+				t.Fatal("the event was not dropped")
+			}
+			c.scope.AddEventProcessor(drop) // after the first flag
+			hub.CaptureEvent(&sentry.Event{Message: "another", Tags: tags})
+			if len(tags) != 1 {
+				t.Errorf("the application's map is %q", tags)
+			}
+		})
+	}
 }

@@ -35,6 +35,9 @@ type delivery struct {
 // handle implements [queue.Handler]: it makes one request, and when that is
 // refused as a whole smaller ones, until something has come of it.
 func (d *delivery) handle(ctx context.Context, entries []queue.Entry) ([]queue.Outcome, time.Duration) {
+	if foreign := d.foreign(entries); len(foreign) > 0 {
+		return foreign, 0
+	}
 	for {
 		batch := d.choose(entries)
 		err := d.post(ctx, batch)
@@ -54,6 +57,21 @@ func (d *delivery) handle(ctx context.Context, entries []queue.Entry) ([]queue.O
 			return nil, d.pause(len(batch), err)
 		}
 	}
+}
+
+// foreign sends to the dead letters what is no change: somebody else has put it
+// into the queue, and no request could carry it.
+func (d *delivery) foreign(entries []queue.Entry) []queue.Outcome {
+	var outcomes []queue.Outcome
+	for _, entry := range entries {
+		if len(changeIDOf(entry.Body)) > 0 { // one of ours, as a rule
+			continue
+		}
+		if _, err := DecodeItem(entry.Item); err != nil {
+			outcomes = append(outcomes, d.die(entry, err.Error(), err))
+		}
+	}
+	return outcomes
 }
 
 // choose returns the entries for the next request: the longest run from the
@@ -228,7 +246,11 @@ func (d *delivery) report(r queue.Report) {
 		return
 	}
 	d.state.setTrouble(d.queue, func(t *trouble) { t.store = failures{r.Failures, r.Err, time.Now()} })
-	d.log.Error("webhook: the store fails, delivery waits; what it has accepted stays there",
+	what := "webhook: the store fails, delivery waits; what it has accepted stays there"
+	if errors.Is(r.Err, queue.ErrHandler) {
+		what = "webhook: a request has not ended in time or has panicked: look at Config.HTTPClient's Transport and at the Logger; delivery waits"
+	}
+	d.log.Error(what,
 		"queue", d.queue, "wait", r.Wait, "failures", r.Failures, "error", r.Err)
 	d.events.send(Event{Kind: EventPaused, Queue: d.queue, Err: r.Err, Wait: r.Wait, Failures: r.Failures})
 }

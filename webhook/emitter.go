@@ -90,7 +90,21 @@ func (c EmitterConfig) withDefaults(destination string) EmitterConfig {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.Logger = slog.New(containing{c.Logger.Handler()})
 	return c
+}
+
+// containing keeps the panic of a handler for logs from ending the program.
+type containing struct{ slog.Handler }
+
+func (h containing) Handle(ctx context.Context, record slog.Record) error {
+	defer func() { _ = recover() }()
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h containing) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
 }
 
 func (c EmitterConfig) validate() error {
@@ -290,9 +304,9 @@ const (
 )
 
 // lookAround reports queues in which something waits and which nobody works on,
-// and at the start whether this one rests.
+// and at the start ends a rest of this one if it can.
 func (e *Emitter) lookAround(ctx context.Context) {
-	e.sayRest(ctx)
+	e.endRest(ctx)
 	reported := make(map[string]bool)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -307,15 +321,25 @@ func (e *Emitter) lookAround(ctx context.Context) {
 	}
 }
 
-// sayRest says that the queue rests, after a failure in another process or
-// before a restart: else a corrected configuration would seem not to work.
-func (e *Emitter) sayRest(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, storeCall)
+// endRest looks at the start whether the queue rests, after a failure in another
+// process or before a restart. If Sentry takes a request without changes now, the
+// cause was mended and the rest is ended; else it says what delivery waits for,
+// or a corrected configuration would seem not to work.
+func (e *Emitter) endRest(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(ctx, e.config.Queue)
-	if err == nil && stats.Rest > 0 && stats.Waiting > 0 {
+	stats, err := e.store.Stats(call, e.config.Queue)
+	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats().Paused {
+		return // or this process itself has said why
+	}
+	if err = e.client.Check(ctx); err == nil {
+		call, cancel := context.WithTimeout(ctx, storeCall)
+		defer cancel()
+		err = e.store.Resume(call, e.config.Queue)
+	}
+	if err != nil && ctx.Err() == nil {
 		e.log.Warn("webhook: delivery waits for the end of a pause that began earlier or in another process",
-			"queue", e.config.Queue, "changes", stats.Waiting, "wait", stats.Rest)
+			"queue", e.config.Queue, "changes", stats.Waiting, "wait", stats.Rest, "error", err)
 	}
 }
 

@@ -217,6 +217,20 @@ func TestEmitterIsLoudByDefault(t *testing.T) {
 			t.Errorf("the log after a restart: %s", text.String())
 		}
 		next.Close(ended)
+
+		// Once the secret is right the first start delivers, whatever the rest.
+		server.SetSecret(signing.NewSecret(webhooktest.DefaultSecret))
+		start := time.Now()
+		mended, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := mended.Close(t.Context()); err != nil || time.Since(start) > 5*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+		if got := len(server.Changes()); got != 1 {
+			t.Errorf("%d of 1 stored", got)
+		}
 	})
 }
 
@@ -352,6 +366,25 @@ func TestEmitterClosedWhileATransportHangs(t *testing.T) {
 	})
 }
 
+// TestEmitterForeignItems: what is no change goes to the dead letters, and is not
+// said to be delivered.
+func TestEmitterForeignItems(t *testing.T) {
+	emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+		for id, body := range map[string]string{"1": "", "2": "{}", "3": "null", "4": `]}`, "5": `{"data":[]}`} {
+			item := queue.Item{ID: id, Body: []byte(body)}
+			if _, err := r.store.Add(t.Context(), r.emitter.Queue(), queue.Addition{Items: []queue.Item{item}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.emit(someChange("flag"))
+		r.close()
+		r.counts(0, 5)
+		if got := len(r.server.Changes()); got != 1 || r.kinds()[webhook.EventDelivered] != 1 {
+			t.Errorf("%d stored, events %v", got, r.kinds())
+		}
+	})
+}
+
 // TestEmitterTellsHowLongChangesWaited and with which status they ended.
 func TestEmitterTellsHowLongChangesWaited(t *testing.T) {
 	emitterTest(t, rigConfig{server: webhooktest.Config{MaxFlag: webhook.MaxFlagBefore2026}}, func(t *testing.T, r *rig) {
@@ -397,4 +430,45 @@ func TestDecodeItem(t *testing.T) {
 			t.Errorf("%s is a change", body)
 		}
 	}
+}
+
+// hostileHandler is for logs, and panics or never returns.
+type hostileHandler struct {
+	slog.Handler
+	release chan struct{} // nil: panics
+}
+
+func (h hostileHandler) Handle(context.Context, slog.Record) error {
+	if h.release == nil {
+		panic("a defect of the caller's")
+	}
+	<-h.release
+	return nil
+}
+
+// TestEmitterWithAHostileLogger: one that panics changes nothing, and one that
+// never returns does not keep Close.
+func TestEmitterWithAHostileLogger(t *testing.T) {
+	base := slog.NewTextHandler(&lockedBuffer{}, nil)
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{Logger: slog.New(hostileHandler{Handler: base})}}, func(t *testing.T, r *rig) {
+		r.server.Fail(webhooktest.Status(503))
+		r.emit(someChange("flag"))
+		r.close()
+		r.counts(0, 0)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := newRig(t, rigConfig{emitter: webhook.EmitterConfig{Logger: slog.New(hostileHandler{base, release})}})
+		r.server.FailAlways(webhooktest.Status(503))
+		r.emit(someChange("flag"))
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := r.emitter.Close(ctx); err == nil || time.Since(start) > 6*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+		close(release)
+		synctest.Wait()
+	})
 }

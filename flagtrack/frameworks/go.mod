@@ -16,7 +16,7 @@ require (
 	github.com/kataras/iris/v12 v12.2.11
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/open-feature/go-sdk v1.20.0
-	github.com/sentryflags/sentryflags-go v0.0.0-00010101000000-000000000000
+	github.com/sentryflags/sentryflags-go v0.1.0
 	github.com/urfave/negroni v1.0.0
 	github.com/valyala/fasthttp v1.78.0
 	google.golang.org/grpc v1.85.0

@@ -42,6 +42,8 @@ func BenchmarkPeers(b *testing.B) {
 	const calls = 500
 	hook, peer := benchratio.Of(ours, noop, calls)-1, benchratio.Of(otel, noop, calls)-1
 	b.ReportMetric(hook/peer, "xOTel")
+	b.ReportMetric(1+hook, "xNoop")
+	b.ReportMetric(1+peer, "xNoop/otel")
 }
 
 func evaluation(b *testing.B, domain string, ctx context.Context, hook openfeature.Hook) func() {

@@ -212,7 +212,7 @@ func flagdParts(variants value, defaultVariant string, targeting value, set stri
 	if set != "" {
 		take("metadata.flagSetId", textOf(set))
 	}
-	if targeting.kind > null && !(targeting.kind == object && len(targeting.of.names) == 0) {
+	if targeting.kind > null && (targeting.kind != object || len(targeting.of.names) > 0) {
 		take("targeting", targeting)
 	}
 	if len(variants.items()) > 0 {

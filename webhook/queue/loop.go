@@ -33,6 +33,10 @@ type loop struct {
 	fullAt   time.Time // when the next look has to be a full one
 	sweepAt  time.Time
 	failures int
+	// patience is how long a call of the store may take: longer after each that
+	// took too long, or a database far away would have its connections cut for
+	// ever before they are made.
+	patience time.Duration
 	// hangs says that the handler was left behind.
 	hangs bool
 }
@@ -105,7 +109,7 @@ func (l *loop) lease(ctx context.Context) (held bool, wait time.Duration, err er
 	if held && time.Since(l.asked) < l.config.Lease/3 {
 		return true, 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	ctx, cancel := context.WithTimeout(ctx, l.call())
 	defer cancel()
 	asked := time.Now()
 	wait, err = l.store.Lease(ctx, l.queue, l.owner, l.config.Lease)
@@ -136,16 +140,20 @@ func (l *loop) idle(ctx context.Context) (pause, error) {
 	return pause{wait: l.config.Poll, wakes: true}, l.release(ctx, 0)
 }
 
-// goToRest gives the lease back, so that nobody goes on before the rest is over.
+// goToRest gives the lease back, so that nobody goes on before the rest is over:
+// the store has it then, and may be told to end it.
 func (l *loop) goToRest(ctx context.Context) (pause, error) {
 	rest := l.rest
 	l.rest = 0
-	return pause{wait: rest}, l.release(ctx, rest)
+	if err := l.release(ctx, rest); err != nil {
+		return pause{wait: rest}, err
+	}
+	return pause{wait: min(rest, l.config.Poll)}, nil
 }
 
 func (l *loop) release(ctx context.Context, rest time.Duration) error {
 	l.until = time.Time{}
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	ctx, cancel := context.WithTimeout(ctx, l.call())
 	defer cancel()
 	return l.store.Release(ctx, l.queue, l.owner, rest)
 }
@@ -153,7 +161,7 @@ func (l *loop) release(ctx context.Context, rest time.Duration) error {
 // look reads what is due behind what is settled, and now and then from the
 // start, for databases commit out of order and delays end.
 func (l *loop) look(ctx context.Context, limit int) ([]Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	ctx, cancel := context.WithTimeout(ctx, l.call())
 	defer cancel()
 	began := time.Now()
 	full := l.after == 0 || !began.Before(l.fullAt)
@@ -196,7 +204,7 @@ func (l *loop) settle(ctx context.Context) error {
 	if len(l.unsettled) == 0 {
 		return nil
 	}
-	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.call())
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.call())
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(endGrace, cancel)
@@ -217,9 +225,9 @@ func (l *loop) sweep(ctx context.Context) {
 	if time.Now().Before(l.sweepAt) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.config.call())
+	call, cancel := context.WithTimeout(ctx, l.call())
 	defer cancel()
-	n, err := l.store.Sweep(ctx, sweepLimit)
+	n, err := l.store.Sweep(call, sweepLimit)
 	if n == sweepLimit {
 		return // there may be more: again after the next batch
 	}
@@ -229,9 +237,15 @@ func (l *loop) sweep(ctx context.Context) {
 	}
 }
 
+// call is how long a call of the store may take now.
+func (l *loop) call() time.Duration { return max(l.patience, l.config.call()) }
+
 // failed reports a failure of the store and returns how long to wait.
 func (l *loop) failed(err error) time.Duration {
 	l.failures++
+	if errors.Is(err, context.DeadlineExceeded) {
+		l.patience = min(2*l.call(), l.config.Lease*4/5)
+	}
 	bound := min(minPause<<min(l.failures-1, 20), maxPause)
 	wait := bound/2 + rand.N(bound/2)
 	l.config.Report(Report{Err: err, Failures: l.failures, Wait: wait})
@@ -275,7 +289,7 @@ func (l *loop) end(ctx context.Context) error {
 	if l.until.IsZero() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(endGrace, l.config.call()))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(endGrace, l.call()))
 	defer cancel()
 	if err := l.release(ctx, l.rest); err != nil {
 		l.config.Report(Report{Err: fmt.Errorf("queue: the lease was not given back and runs out: %w", err)})
@@ -325,7 +339,7 @@ func (l *loop) handle(ctx context.Context, entries []Entry) ([]Outcome, time.Dur
 func (l *loop) safely(ctx context.Context, entries []Entry) (result handled) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			result = handled{rest: maxPause, err: fmt.Errorf("queue: the handler panicked with a %T; the queue rests", cause)}
+			result = handled{rest: maxPause, err: fmt.Errorf("%w: it panicked with a %T; the queue rests", ErrHandler, cause)}
 		}
 	}()
 	outcomes, rest := l.handler(ctx, entries)
@@ -342,7 +356,8 @@ func (l *loop) result(result handled) ([]Outcome, time.Duration) {
 // renew renews the lease, and ends the work when that has failed for too long or
 // another has it. It reports whether to go on renewing.
 func (l *loop) renew(ctx context.Context, cancel context.CancelFunc) bool {
-	call, stop := context.WithTimeout(ctx, l.config.call())
+	// In time for the work to end before the lease does.
+	call, stop := context.WithTimeout(ctx, min(l.call(), time.Until(l.until)-l.config.Lease/6))
 	defer stop()
 	asked := time.Now()
 	wait, err := l.store.Lease(call, l.queue, l.owner, l.config.Lease)

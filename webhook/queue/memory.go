@@ -164,6 +164,18 @@ func (m *Memory) Release(ctx context.Context, name, owner string, rest time.Dura
 	return nil
 }
 
+// Resume implements [Store].
+func (m *Memory) Resume(ctx context.Context, name string) error {
+	if err := m.enterLease(ctx, name, name, 1); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	lease := m.leases[name]
+	lease.rest = time.Time{}
+	m.leases[name] = lease
+	return nil
+}
+
 // enterLease checks a call about a lease and locks the store.
 func (m *Memory) enterLease(ctx context.Context, name, owner string, ttl time.Duration) error {
 	if err := checkContext(ctx); err != nil {

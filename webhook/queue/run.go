@@ -28,8 +28,8 @@ type Config struct {
 
 	// Lease is for how long the right to work on the queue lasts unless it is
 	// renewed: so long it takes until another process goes on after a crash. A
-	// call of the store may take a third of it, 3 s at most. At least 100 ms.
-	// Defaults to 10 s.
+	// call of the store may take a third of it, 3 s at most, and up to four fifths
+	// after calls that took too long. At least 100 ms. Defaults to 10 s.
 	Lease time.Duration
 
 	// Deadline bounds one call of the handler: after it the lease is not
@@ -55,7 +55,8 @@ type Config struct {
 	Settled func(outcomes []Outcome)
 
 	// Report is told of each failure of the store, within the deadline of the
-	// call that failed, and once when it works again. It is called from the
+	// call that failed, of a handler that fails ([ErrHandler]), and once when the
+	// store works again. It is called from the
 	// loop's goroutine: it must not wait. Defaults to nil.
 	Report func(Report)
 }
@@ -121,12 +122,12 @@ func (c Config) validate() error {
 	return ValidateName("owner", c.Owner)
 }
 
-// call is how long a call of the store may take.
+// call is how long a call of the store may take at first.
 func (c Config) call() time.Duration { return min(c.Lease/3, maxCall) }
 
 // errHandlerHangs is reported of a handler that does not end when its context
 // does.
-var errHandlerHangs = errors.New("queue: the handler has not returned though its context has ended")
+var errHandlerHangs = fmt.Errorf("%w: it has not returned though its context has ended", ErrHandler)
 
 // Run works on a queue until ctx ends: it waits for entries that are due, takes
 // the queue's lease, and hands them to the handler, batch after batch, in the

@@ -333,7 +333,7 @@ func TestRunReportsWithinTheDeadline(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		add(t, store.Store, 2, 2)
 		store.down.Store(false)
-		time.Sleep(10 * time.Second)
+		time.Sleep(20 * time.Second)
 		if got := fmt.Sprint(w.all()); got != "[1 2]" {
 			t.Errorf("handled %s, want each once", got)
 		}
@@ -341,6 +341,59 @@ func TestRunReportsWithinTheDeadline(t *testing.T) {
 		defer w.mu.Unlock()
 		if last := w.reports[len(w.reports)-1]; last.Err != nil {
 			t.Errorf("the last report is %v", last)
+		}
+	})
+}
+
+// TestRunReportsAFailingSweep: what cannot be removed holds up nothing, and is
+// said.
+func TestRunReportsAFailingSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := &unswept{newMemory(t, queue.MemoryConfig{})}, &worker{}
+		start(t, store, queue.Config{Report: w.report}, w.handle)
+		add(t, store, 1, 1)
+		time.Sleep(30 * time.Second)
+		if len(w.all()) != 1 || len(w.failures()) != 1 || w.failures()[0].Failures != 0 {
+			t.Errorf("handled %v, reports %v", w.all(), w.failures())
+		}
+	})
+}
+
+type unswept struct{ queue.Store }
+
+func (unswept) Sweep(ctx context.Context, _ int) (int, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// distant is a store of which each call takes a while, and the first ones longer,
+// until a connection is made.
+type distant struct {
+	queue.Store
+	connect atomic.Int64 // what is left of making the connection
+	each    time.Duration
+}
+
+func (d *distant) Due(ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
+	select {
+	case <-time.After(d.each + time.Duration(d.connect.Load())):
+		d.connect.Store(0)
+		return d.Store.Due(ctx, name, after, limit)
+	case <-ctx.Done(): // the connection is cut, and has to be made anew
+		return nil, ctx.Err()
+	}
+}
+
+// TestRunWaitsForADistantStore: it grows patient.
+func TestRunWaitsForADistantStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := &distant{Store: newMemory(t, queue.MemoryConfig{}), each: time.Second}, &worker{}
+		store.connect.Store(int64(6 * time.Second))
+		add(t, store, 1, 3)
+		start(t, store, queue.Config{Report: w.report}, w.handle)
+		time.Sleep(30 * time.Second)
+		if len(w.all()) != 3 || len(w.failures()) == 0 {
+			t.Errorf("handled %v, reports %v", w.all(), w.failures())
 		}
 	})
 }
@@ -631,4 +684,25 @@ func TestRunRefuses(t *testing.T) {
 	if err := queue.Run(t.Context(), store, name, queue.Config{}, handler); !errors.Is(err, queue.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
+}
+
+// TestRunResumes: a rest that a person ends is over for everybody, also for who
+// began it.
+func TestRunResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, w := newMemory(t, queue.MemoryConfig{}), &worker{}
+		add(t, store, 1, 1)
+		start(t, store, queue.Config{}, func(_ context.Context, entries []queue.Entry) ([]queue.Outcome, time.Duration) {
+			w.note(entries)
+			return nil, time.Hour
+		})
+		time.Sleep(10 * time.Second)
+		if err := store.Resume(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := w.calls(); n != 2 {
+			t.Errorf("called %d times, want a second time after the rest was ended", n)
+		}
+	})
 }

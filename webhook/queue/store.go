@@ -42,12 +42,21 @@ type Store interface {
 	// and lets nobody have it before rest is over.
 	Release(ctx context.Context, name, owner string, rest time.Duration) error
 
-	// Due reads up to limit entries that are waiting, whose delay or hold is
-	// over, and whose Seq is above after, in the order of their Seq. It changes
-	// nothing: until they are settled they stay due.
+	// Resume ends the rest of a lease: a person has mended what the rest was for.
+	// Whoever has the lease keeps it.
+	Resume(ctx context.Context, name string) error
+
+	// Due reads up to limit entries that are waiting and whose delay or hold is
+	// over, in the order of their Seq. It changes nothing: until they are settled
+	// they stay due.
 	//
-	// An entry may appear below a Seq that was returned earlier: databases
-	// commit out of order. Who goes on from a Seq looks from 0 now and then.
+	// After says that everything up to this Seq was seen, so that a store need not
+	// look there. It may return what waits there nonetheless, and has to return
+	// what was committed late, for databases commit out of order: of two entries
+	// with one key, of which one was there when the other was added, the newer one
+	// is never returned first. What becomes due again, when a delay or a hold
+	// ends, need not be returned: who goes on from a Seq looks from 0 now and
+	// then.
 	Due(ctx context.Context, queue string, after int64, limit int) ([]Entry, error)
 
 	// Settle says what became of entries. Each outcome counts for itself, and
@@ -56,8 +65,9 @@ type Store interface {
 	// [Done] counts whoever says it, and whatever the entry has become
 	// meanwhile: it was done. [Dead] and [Waiting] count for waiting entries
 	// only, and only from the owner of the lease that is called as the queue, or
-	// from the owner of the entry's hold. What does not count is passed over
-	// without an error.
+	// from the owner of the entry's hold; that either has run out is no matter as
+	// long as nobody else has it. What does not count is passed over without an
+	// error.
 	Settle(ctx context.Context, queue, owner string, outcomes ...Outcome) error
 
 	// List reads entries for people, and to see what else there is of a key.
@@ -318,6 +328,9 @@ var (
 	// ErrNoteChanged means that the note is not at the version given: somebody
 	// else has swapped it. Nothing was changed. Read it again.
 	ErrNoteChanged = errors.New("queue: the note was changed by somebody else; nothing was added")
+	// ErrHandler means that a handler of [Run] has panicked, or does not return
+	// though its context has ended. The store is not to blame.
+	ErrHandler = errors.New("queue: the handler failed")
 	// ErrNotDead means that there is no dead entry with this ID and Seq: it was
 	// revised, discarded, swept, or done after all. List it again.
 	ErrNotDead = errors.New("queue: the entry is not dead (any more)")

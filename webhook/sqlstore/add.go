@@ -33,10 +33,10 @@ func (s *Store) Add(ctx context.Context, queueName string, a queue.Addition) (in
 		return 0, nil
 	case a.Note == nil && len(chunks) == 1:
 		statement, args := s.insertion(queueName, chunks[0], a)
-		return s.exec(ctx, "add", statement, args...)
+		return s.exec(ctx, doingAdd, statement, args...)
 	}
 	added := 0
-	err := s.transaction(ctx, "add", func(ctx context.Context, conn *sql.Conn) error {
+	err := s.transaction(ctx, doingAdd, func(ctx context.Context, conn *sql.Conn) error {
 		var err error
 		added, err = s.addAll(ctx, conn, queueName, chunks, a)
 		return err
@@ -146,7 +146,7 @@ func explainTx(ctx context.Context, err error) error {
 	case code&0xff == sqliteBusy:
 		return fmt.Errorf("%w: another one is writing; a transaction that reads first does not wait for it: begin it with the write lock (_txlock=immediate in the DSN, see SQLiteDSN): %w", ErrBusy, err)
 	}
-	return explain(ctx, "enqueue in a transaction", err)
+	return explain(ctx, doingAddTx, err)
 }
 
 // Statement returns the one statement, in the database's own form, that adds
@@ -156,7 +156,7 @@ func explainTx(ctx context.Context, err error) error {
 // bodies of up to 8 MiB in all; more is [queue.ErrInvalid].
 //
 //	tx.Exec(ctx, query, args...)                        // pgx.Tx
-//	tx.Tx.ExecContext(ctx, query, args...)              // bun.Tx: its own ExecContext would read ? in it
+//	tx.Tx.ExecContext(ctx, query, args...)              // bun.Tx, whose own ExecContext formats; EnqueueTx takes its tx.Tx
 //	tx.Statement.ConnPool.ExecContext(ctx, query, args...) // *gorm.DB within Transaction
 func (s *Store) Statement(queueName string, items ...queue.Item) (query string, args []any, err error) {
 	a := queue.Addition{Items: items}
@@ -193,21 +193,28 @@ func cut(items []queue.Item) [][]queue.Item {
 	return chunks
 }
 
-// insertion adds a chunk. A known item is passed over; one that was settled
-// longer ago than the window is new again, with a new seq.
+// insertion adds a chunk. A known item is passed over before it comes to a
+// conflict: with PostgreSQL that would lock the one that is there until the
+// caller's transaction ends, and who works on it would have to wait. One that was
+// settled longer ago than the window is new again, with a new seq.
 func (s *Store) insertion(queueName string, items []queue.Item, a queue.Addition) (string, []any) {
 	var b strings.Builder
-	b.WriteString("INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due, delay, owner) VALUES ")
+	b.WriteString(`INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due, delay, owner)
+		SELECT $1, new.id, new.ord_key, new.body, {now}, {now}, {now} + $3, $3, $4 FROM (`)
 	args := []any{queueName, microseconds(s.window), microseconds(a.Hold), a.Owner}
 	for i, item := range items {
-		if i > 0 {
-			b.WriteString(", ")
-		}
 		n := len(args)
-		fmt.Fprintf(&b, "($1, $%d, $%d, $%d, {now}, {now}, {now} + $3, $3, $4)", n+1, n+2, n+3)
+		row := " UNION ALL SELECT %d, $%d, $%d, $%d"
+		if i == 0 {
+			row = "SELECT %d AS place, CAST($%d AS TEXT) AS id, CAST($%d AS TEXT) AS ord_key, CAST($%d AS {bytes}) AS body"
+		}
+		fmt.Fprintf(&b, row, i, n+1, n+2, n+3)
 		args = append(args, item.ID, item.Key, append([]byte{}, item.Body...))
 	}
-	b.WriteString(` ON CONFLICT (queue, id) DO UPDATE
+	b.WriteString(`) AS new WHERE NOT EXISTS (SELECT 1 FROM {p}entries AS known WHERE known.queue = $1 AND known.id = new.id
+			AND (known.state IN (0, 2) OR known.since > {now} - $2))
+		ORDER BY new.place
+		ON CONFLICT (queue, id) DO UPDATE
 		SET seq = excluded.seq, ord_key = excluded.ord_key, body = excluded.body, state = 0,
 			added_at = excluded.added_at, since = excluded.since, due = excluded.due, delay = excluded.delay,
 			owner = excluded.owner, tries = 0, reason = ''

@@ -30,6 +30,12 @@ var (
 
 var errNilContext = errors.New("webhook/sqlstore: the context is nil; pass context.Background() if there is none")
 
+// What adds items, and so is refused for want of room.
+const (
+	doingAdd   = "add"
+	doingAddTx = "enqueue in a transaction"
+)
+
 // ours are the errors that say all there is to say.
 var ours = []error{ErrUnsuitable, ErrGone, queue.ErrInvalid, queue.ErrNoteChanged}
 
@@ -47,8 +53,14 @@ func explain(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w (%w)", ctx.Err(), err)
 	}
-	if cause := causeOf(err); cause != nil && !errors.Is(err, cause) {
+	switch cause := causeOf(err); {
+	case cause == nil || errors.Is(err, cause):
+	case !errors.Is(cause, queue.ErrFull):
 		return fmt.Errorf("%w: %s: %w", cause, doing, err)
+	case doing == doingAdd, doing == doingAddTx:
+		return fmt.Errorf("%w: there is no room on the disk: %w", cause, err)
+	default:
+		return fmt.Errorf("webhook/sqlstore: %s: there is no room on the disk; make some, and it goes on by itself: %w", doing, err)
 	}
 	return fmt.Errorf("webhook/sqlstore: %s: %w", doing, err)
 }
@@ -105,8 +117,8 @@ func sqliteCode(err error) int {
 		return coded.Code()
 	}
 	text := err.Error()
-	for suffix, code := range sqliteTexts {
-		if strings.HasSuffix(text, suffix) {
+	for part, code := range sqliteTexts {
+		if strings.Contains(text, part) {
 			return code
 		}
 	}

@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log"
 	"os"
@@ -24,7 +23,7 @@ func ExampleStore_EnqueueTx() {
 	defer os.RemoveAll(dir)
 	server := webhooktest.NewServer(webhooktest.Config{}) // in place of Sentry
 	defer server.Close()
-	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(dir, "flags.db")))
+	db, err := sqlstore.OpenSQLite("sqlite", filepath.Join(dir, "flags.db"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -65,7 +64,11 @@ func ExampleStore_EnqueueTx() {
 		if _, err := store.EnqueueTx(ctx, tx, emitter.Queue(), items...); err != nil {
 			return err
 		}
-		return tx.Commit()
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		emitter.Wake()
+		return nil
 	}
 	fmt.Println("new-checkout:", create("new-checkout", "ada") == nil)
 	fmt.Println("again:", create("new-checkout", "grace") == nil)

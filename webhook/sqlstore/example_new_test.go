@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log"
 	"os"
@@ -27,7 +26,7 @@ func Example() {
 	server := webhooktest.NewServer(webhooktest.Config{}) // in place of Sentry
 	defer server.Close()
 
-	db, err := sql.Open("sqlite", sqlstore.SQLiteDSN(filepath.Join(dir, "changes.db")))
+	db, err := sqlstore.OpenSQLite("sqlite", filepath.Join(dir, "changes.db"))
 	if err != nil {
 		log.Fatal(err)
 	}

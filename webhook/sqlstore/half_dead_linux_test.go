@@ -260,20 +260,12 @@ func sessionSettings(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	var settings []string
 	for range 10 {
-		rows, err := db.Query(`SELECT name || '=' || setting FROM pg_settings WHERE source = 'session'`)
+		var session string
+		err := db.QueryRow(`SELECT coalesce(string_agg(name || '=' || setting, ' ' ORDER BY name), '') FROM pg_settings WHERE source = 'session'`).Scan(&session)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rows.Next() {
-			var setting string
-			if err := rows.Scan(&setting); err != nil {
-				t.Fatal(err)
-			}
-			settings = append(settings, setting)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		settings = append(settings, session)
 	}
 	slices.Sort(settings)
 	return slices.Compact(settings)
@@ -385,4 +377,38 @@ func TestLeastPrivilege(t *testing.T) {
 	emitter.end(t)
 	sink.judged(t, 20, 0)
 	everyCall(t, store)
+}
+
+// TestIdlePostgreSQLWritesNothing counts the transactions that write while an
+// emitter has nothing to do: none has a number.
+func TestIdlePostgreSQLWritesNothing(t *testing.T) {
+	server := ownServer(t)
+	quiet := 2 * time.Second
+	if os.Getenv(fullEnv) == "full" {
+		quiet = time.Minute
+	}
+	store := storeOn(t, server.open(t, server.schema(t)))
+	sink := newSink(0)
+	defer sink.Close()
+	emitter := emitterOn(t, store, sink, 300*time.Millisecond)
+	if err := emitter.Emit(t.Context(), crashChange(0)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the lease is given back", func() bool {
+		stats, err := store.Stats(t.Context(), testQueue)
+		return err == nil && sink.unique() == 1 && stats.Waiting == 0 && !stats.Held
+	})
+	admin := server.open(t, "")
+	next := func() (n int64) {
+		if err := admin.QueryRow(`SELECT txid_snapshot_xmax(txid_current_snapshot())`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := next()
+	time.Sleep(quiet) // a real server
+	if after := next(); after != before {
+		t.Errorf("%d transactions have written", after-before)
+	}
+	emitter.end(t)
 }

@@ -98,3 +98,15 @@ func (s *Store) Release(ctx context.Context, name, owner string, rest time.Durat
 		name, owner, microseconds(max(0, rest)))
 	return err
 }
+
+// Resume implements [queue.Store].
+func (s *Store) Resume(ctx context.Context, name string) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	if err := queue.ValidateName("lease", name); err != nil {
+		return err
+	}
+	_, err := s.exec(ctx, "end the rest", `UPDATE {p}leases SET rests_until = 0, rest = 0 WHERE name = $1 AND rest > 0`, name)
+	return err
+}

@@ -16,6 +16,7 @@ func newPostgreSQL(prefix string) *engine {
 	return &engine{
 		words: strings.NewReplacer(
 			"{p}", prefix,
+			"{bytes}", "BYTEA",
 			"{now}", "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
 			"{clock}", "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 			"{slack}", slack,
@@ -23,8 +24,8 @@ func newPostgreSQL(prefix string) *engine {
 			// A prepared statement keeps a plan that was made when the table was
 			// small. This costs nothing where the arguments are known, and so much
 			// where they are not that each execution is planned for the table as
-			// it is.
-			"{replan}", "($1 <> '' OR (SELECT count(*) FROM generate_series(1, 1000000000)) = 0)",
+			// it is; not so much that PostgreSQL would compile it (jit_above_cost).
+			"{replan}", "($1 <> '' OR (SELECT count(*) FROM generate_series(1, 100000)) = 0)",
 		),
 		schema: postgresSchema,
 		// Not to_regclass, which goes by what this session has seen last.
@@ -82,10 +83,10 @@ func dropReadOnly(ctx context.Context, db *sql.DB, failure error) error {
 	if err != nil {
 		return failure
 	}
+	defer giveBack(conn)
 	var readOnly string
 	if err := conn.QueryRowContext(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil || readOnly == "on" {
 		discard(conn)
 	}
-	_ = conn.Close() // back to the pool
 	return failure
 }

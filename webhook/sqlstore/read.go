@@ -13,9 +13,14 @@ import (
 // columns are what scanEntry reads.
 const columns = `id, ord_key, body, seq, state, added_at, since, due, delay, owner, tries, reason, {now} AS now`
 
+// The limit is written so that PostgreSQL does not know it, and never finds it
+// cheaper to read and sort all that waits than to walk along the index.
+const dueStatement = `SELECT ` + columns + ` FROM {p}entries {by:order}
+	WHERE state = 0 AND queue = $1 AND seq > $2 AND (due <= {now} OR due > {now} + delay + {slack}) AND {replan}
+	ORDER BY seq LIMIT (SELECT CAST($3 AS BIGINT))`
+
 // Due implements [queue.Store]. It walks the queue along an index, however the
-// table has grown: the limit is written so that PostgreSQL does not know it, and
-// never finds it cheaper to read and sort all that waits.
+// table has grown.
 //
 // With PostgreSQL it also returns what was committed late, below after: an entry
 // is never passed over in favour of one that was added when it was there. For
@@ -30,9 +35,7 @@ func (s *Store) Due(ctx context.Context, queueName string, after int64, limit in
 		return nil, err
 	}
 	ended := s.horizons.ended(queueName)
-	entries, err := s.entries(ctx, "read what is due", `SELECT `+columns+` FROM {p}entries {by:order}
-		WHERE state = 0 AND queue = $1 AND seq > $2 AND (due <= {now} OR due > {now} + delay + {slack}) AND {replan}
-		ORDER BY seq LIMIT (SELECT CAST($3 AS BIGINT))`, queueName, begin, limit)
+	entries, err := s.entries(ctx, "read what is due", dueStatement, queueName, begin, limit)
 	if err == nil {
 		s.horizons.found(queueName, ended, entries)
 	}

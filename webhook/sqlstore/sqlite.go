@@ -33,7 +33,11 @@ const (
 //
 // Keep the file on a local disk; a network file system has no locks to rely on.
 func SQLiteDSN(path string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragmaOptions + "&" + mattnOptions
+	name := (&url.URL{Path: path}).EscapedPath()
+	if strings.HasPrefix(name, "/") {
+		name = "//" + name // without a host, or that of //a/b would be a
+	}
+	return "file:" + name + "?" + pragmaOptions + "&" + mattnOptions
 }
 
 // OpenSQLite opens a file, or makes it, as [SQLiteDSN] says, with the driver of
@@ -41,6 +45,9 @@ func SQLiteDSN(path string) string {
 // It is [sql.Open] with an error, [ErrUnsuitable], that names the path and what
 // is wrong with it.
 func OpenSQLite(driver, path string) (*sql.DB, error) {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("%w: the path %q names no file", ErrUnsuitable, path)
+	}
 	db, err := sql.Open(driver, SQLiteDSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("webhook/sqlstore: open the SQLite file: %w", err)
@@ -54,7 +61,7 @@ func OpenSQLite(driver, path string) (*sql.DB, error) {
 		if err == nil {
 			return db, nil
 		}
-		if causeOf(err) != ErrBusy || time.Since(began) > busyPatience {
+		if !errors.Is(causeOf(err), ErrBusy) || time.Since(began) > busyPatience {
 			return nil, errors.Join(explainFile(path, err), db.Close())
 		}
 		time.Sleep(busyPause)
@@ -114,6 +121,7 @@ func newSQLite(prefix string) *engine {
 	return &engine{
 		words: strings.NewReplacer(
 			"{p}", prefix,
+			"{bytes}", "BLOB",
 			"{now}", sqliteNow,
 			"{clock}", sqliteNow,
 			"{slack}", slack,
@@ -157,7 +165,7 @@ func (f *sqliteFile) check(ctx context.Context, db *sql.DB) error {
 	var conns []*sql.Conn
 	defer func() {
 		for _, conn := range conns {
-			_ = conn.Close() // back to the pool, unchanged
+			giveBack(conn)
 		}
 	}()
 	for range probes {
@@ -178,7 +186,7 @@ func (f *sqliteFile) checkKind(ctx context.Context, db *sql.DB) error {
 	var version string
 	if err := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
 		switch code := sqliteCode(err) & 0xff; {
-		case causeOf(err) == ErrBusy:
+		case errors.Is(causeOf(err), ErrBusy):
 			return explain(ctx, "open the SQLite file", err)
 		case code == sqliteReadOnly, code == sqliteCantOpen:
 			return fmt.Errorf("%w: the SQLite file cannot be opened or written to (does its folder exist, and may this process write to both?); OpenSQLite says which file: %w", ErrUnsuitable, err)
@@ -276,7 +284,7 @@ func (f *sqliteFile) lacksWALWhileOpen(ctx context.Context, db *sql.DB) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer giveBack(conn)
 	var n int
 	if err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
 		return false

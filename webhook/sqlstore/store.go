@@ -15,7 +15,7 @@ import (
 
 const (
 	// startTimeout bounds what New does in the database.
-	startTimeout = time.Minute
+	startTimeout = 10 * time.Second
 	// busyPatience and busyPause are how long New tries a busy database, and how
 	// often.
 	busyPatience = 5 * time.Second
@@ -39,6 +39,10 @@ type Store struct {
 	prefix string
 	window time.Duration
 	closed atomic.Bool
+	// turn is held while this process writes to SQLite, nil for PostgreSQL: in
+	// here writers wait in line, while SQLite has each try again at random, and the
+	// last one may never be lucky.
+	turn chan struct{}
 
 	horizons horizons
 }
@@ -68,6 +72,9 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
+	if dialect == SQLite {
+		s.turn = make(chan struct{}, 1)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := s.patiently(ctx, func() error { return engine.check(ctx, db) }); err != nil {
@@ -136,8 +143,12 @@ func (s *Store) leave(ctx context.Context, doing string, err error) error {
 // exec runs one statement, which is a transaction of its own, and returns how
 // many rows it has changed.
 func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int, error) {
+	done, err := s.write(ctx)
+	if err != nil {
+		return 0, s.leave(ctx, doing, err)
+	}
+	defer done()
 	statement = s.engine.sql(statement)
-	var err error
 	for try := range abortedTries {
 		again(ctx, try)
 		var result sql.Result
@@ -163,6 +174,19 @@ func again(ctx context.Context, try int) {
 	}
 }
 
+// write waits in line to write; done gives the next one its turn.
+func (s *Store) write(ctx context.Context) (done func(), err error) {
+	if s.turn == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // query runs one statement and hands each row of its result to scan.
 func (s *Store) query(ctx context.Context, doing string, scan func(*sql.Rows) error, statement string, args ...any) error {
 	return s.leave(ctx, doing, s.queryRows(ctx, scan, statement, args...))
@@ -185,7 +209,11 @@ func (s *Store) queryRows(ctx context.Context, scan func(*sql.Rows) error, state
 // transaction runs what takes more than one statement. It writes the words that
 // begin and end it itself, so that they do not depend on the driver's settings.
 func (s *Store) transaction(ctx context.Context, doing string, do func(context.Context, *sql.Conn) error) error {
-	var err error
+	done, err := s.write(ctx)
+	if err != nil {
+		return s.leave(ctx, doing, err)
+	}
+	defer done()
 	for try := range abortedTries {
 		again(ctx, try)
 		if err = s.transactOnce(ctx, do); !aborted(err) && !errors.Is(err, errNotBegun) {
@@ -203,7 +231,7 @@ func (s *Store) transactOnce(ctx context.Context, do func(context.Context, *sql.
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer giveBack(conn)
 	for i, statement := range s.engine.begin {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			if errors.Is(err, driver.ErrBadConn) && i == 0 {
@@ -232,6 +260,10 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 		discard(conn)
 	}
 }
+
+// giveBack returns a connection to the pool, which says no more than that it is
+// gone if it is.
+func giveBack(conn *sql.Conn) { _ = conn.Close() }
 
 // discard closes a connection instead of returning it to the pool.
 func discard(conn *sql.Conn) {

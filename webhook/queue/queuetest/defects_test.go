@@ -19,7 +19,7 @@ var defects = map[string]struct {
 }{
 	"forgets order":                     {"Order", altered(broken{add: addReversed})},
 	"takes for good":                    {"DueChangesNothing", altered(broken{due: dueAndDone})},
-	"ignores after":                     {"DueChangesNothing", altered(broken{due: dueFromTheStart})},
+	"passes over one":                   {"DueChangesNothing", altered(broken{due: dueTooFar})},
 	"keeps the caller's body":           {"Contents", sharing},
 	"counts repeats":                    {"Known", altered(broken{add: addCountsAll})},
 	"forgets an ID once it is done":     {"Known", altered(broken{add: addForgetful})},
@@ -42,6 +42,7 @@ var defects = map[string]struct {
 	"prolongs a lease for who asks":     {"LeaseEnds", altered(broken{lease: leaseProlonged})},
 	"takes a lease back from others":    {"LeaseReleased", altered(broken{release: releaseForAll})},
 	"forgets to rest":                   {"Rest", altered(broken{release: releaseRestless})},
+	"rests on":                          {"Resume", func(m *queue.Memory) queue.Store { return restless{m} }},
 	"revises what is not dead":          {"Revise", altered(broken{revise: reviseQuietly})},
 	"revises to what it was":            {"Revise", altered(broken{revise: reviseAsItWas})},
 	"keeps the Seq of what was revised": {"ReviseLeavesTheOldBehind", func(m *queue.Memory) queue.Store { return newRenumbered(m, keepSeq) }},
@@ -213,7 +214,7 @@ func addForEver(s *alteredStore, ctx context.Context, name string, a queue.Addit
 
 func addOverwriting(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
 	if a.Note != nil {
-		note, err := s.Memory.Note(ctx, name, a.Note.Name)
+		note, err := s.Note(ctx, name, a.Note.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -248,7 +249,7 @@ func addComparing(s *alteredStore, ctx context.Context, name string, a queue.Add
 	if a.Note == nil {
 		return s.Memory.Add(ctx, name, a)
 	}
-	note, err := s.Memory.Note(ctx, name, a.Note.Name)
+	note, err := s.Note(ctx, name, a.Note.Name)
 	if err == nil && note.Version != a.Note.Version {
 		err = queue.ErrNoteChanged
 	}
@@ -310,8 +311,11 @@ func dueAndDone(s *alteredStore, ctx context.Context, name string, after int64, 
 	return entries, err
 }
 
-func dueFromTheStart(s *alteredStore, ctx context.Context, name string, _ int64, limit int) ([]queue.Entry, error) {
-	return s.Memory.Due(ctx, name, 0, limit)
+func dueTooFar(s *alteredStore, ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
+	if after > 0 {
+		after++
+	}
+	return s.Memory.Due(ctx, name, after, limit)
 }
 
 func dueAll(s *alteredStore, ctx context.Context, name string, after int64, limit int) ([]queue.Entry, error) {
@@ -540,3 +544,8 @@ func (r *renumbered) Revise(ctx context.Context, name string, e queue.Entry, wit
 	e.Seq = r.real(ctx, name, e.ID, e.Seq)
 	return r.Memory.Revise(ctx, name, e, with)
 }
+
+// restless does not end a rest.
+type restless struct{ *queue.Memory }
+
+func (restless) Resume(context.Context, string) error { return nil }

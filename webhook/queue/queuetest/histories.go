@@ -53,10 +53,7 @@ func (h *history) ownerOf() string { return []string{"x", "y", "z"}[h.random.Int
 
 // some returns up to n of the entries, now and then with a Seq that is old.
 func (h *history) some(n int) []*modelEntry {
-	var all []*modelEntry
-	for _, e := range h.sorted() {
-		all = append(all, e)
-	}
+	all := h.sorted()
 	h.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:min(n, len(all))]
 }
@@ -255,10 +252,10 @@ func (h *history) compare() {
 			g.Key != e.key || string(g.Body) != e.body || g.Reason != e.why {
 			h.Fatalf("step %d: entry %d is\n%+v, want\n%+v", h.step, i, g, *e)
 		}
-		switch {
-		case e.state == queue.Dead:
+		switch e.state {
+		case queue.Dead:
 			dead++
-		case e.state == queue.Waiting:
+		case queue.Waiting:
 			waiting++
 			if e.due <= h.now {
 				due = append(due, e.id)

@@ -97,6 +97,27 @@ func (s *suite) rest() {
 	s.waits(store, "me", s.unit())
 }
 
+func (s *suite) resumes() {
+	store := s.open()
+	resume := func() {
+		s.Helper()
+		if err := store.Resume(s.Context(), name); err != nil {
+			s.Fatalf("Resume: %v", err)
+		}
+	}
+	resume() // which was never taken
+	s.lease(store, "me")
+	resume()
+	s.waits(store, "you", s.unit()) // who has it keeps it
+	s.release(store, "me", 3*s.unit())
+	s.waits(store, "you", 3*s.unit())
+	resume()
+	if stats := s.counts(store, 0, 0); stats.Rest != 0 {
+		s.Errorf("Stats: %+v", stats)
+	}
+	s.lease(store, "you")
+}
+
 func (s *suite) leaseRace() {
 	store := s.open()
 	s.leaseRaceOn(store, store)

@@ -112,6 +112,7 @@ var tests = []struct {
 	{name: "LeaseRenewed", run: (*suite).leaseRenewed},
 	{name: "LeaseReleased", run: (*suite).leaseReleased},
 	{name: "Rest", run: (*suite).rest},
+	{name: "Resume", run: (*suite).resumes},
 	{name: "LeaseRace", run: (*suite).leaseRace},
 	{name: "ClockSetBack", shifts: true, run: (*suite).clockSetBack},
 	{name: "Revise", run: (*suite).revise},

@@ -21,10 +21,10 @@ CREATE TABLE sentryflags_entries (
 	owner TEXT NOT NULL DEFAULT '',
 	tries INTEGER NOT NULL DEFAULT 0,
 	reason TEXT NOT NULL DEFAULT '',
-	UNIQUE (queue, id)
+	UNIQUE (id, queue)
 );
 CREATE INDEX sentryflags_entries_order ON sentryflags_entries (state, queue);
-CREATE INDEX sentryflags_entries_key ON sentryflags_entries (queue, ord_key);
+CREATE INDEX sentryflags_entries_key ON sentryflags_entries (ord_key, queue);
 CREATE INDEX sentryflags_entries_settled ON sentryflags_entries (since) WHERE state IN (1, 3);
 
 -- length is how long the lease was asked for, rest how long to rest.

@@ -1,0 +1,12 @@
+package sqlstore
+
+import "github.com/sentryflags/sentryflags-go/webhook/queue"
+
+// DueStatement is the statement of Due, for tests of its plan.
+func (s *Store) DueStatement() string { return s.engine.sql(dueStatement) }
+
+// ListStatement is the statement of List, with its arguments.
+func (s *Store) ListStatement(name string, filter queue.Filter) (string, []any) {
+	statement, args := listing(name, filter)
+	return s.engine.sql(statement), args
+}

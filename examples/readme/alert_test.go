@@ -16,6 +16,8 @@ import (
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // metricAlert is what Sentry sends when a metric alert becomes critical, cut to
@@ -28,12 +30,16 @@ const metricAlert = `{"action":"critical","installation":{"uuid":"7a485448-a9e2-
 
 func TestAlert(t *testing.T) {
 	const clientSecret = "the-client-secret-of-the-test-01"
-	service := vwotest.NewServer(vwotest.Config{Features: []string{"new-checkout"}})
+	service := vwotest.NewServer(vwotest.Config{Features: []string{"new-checkout"}, Environments: []string{"101"}})
 	defer service.Close()
 	standInForVWO(t, service.URL)
 	t.Setenv("VWO_TOKEN", service.Token())
 	t.Setenv("SENTRY_CLIENT_SECRET", clientSecret)
 	emitter := new(recorder)
+	store, err := queue.NewMemory(queue.MemoryConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	mux := http.NewServeMux()
 
 	// README
@@ -41,14 +47,15 @@ func TestAlert(t *testing.T) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	relay, err := vwo.NewRelay(vwo.RelayConfig{
-		Secrets: []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_CLIENT_SECRET"))},
-		Rules: []vwo.Rule{{
-			Alert:   "Checkout error rate", // the alert's name in Sentry
+	relay, err := killswitch.NewRelay(killswitch.Config{
+		Secrets:  []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_CLIENT_SECRET"))},
+		Togglers: map[string]killswitch.Toggler{"vwo": switcher},
+		Rules: []killswitch.Rule{{
+			Alert:   "Checkout error rate", // the monitor's name in Sentry, or the alert's
 			Project: "shop",
-			Target:  vwo.Target{Environment: "production", Feature: "new-checkout"},
+			Target:  killswitch.Target{Flag: "new-checkout", Attributes: map[string]string{"environment": "101"}},
 		}},
-		Toggler: switcher,
+		Store:   store,   // the journal; what is under way survives a crash
 		Emitter: emitter, // records each switch in Sentry's flag log
 	})
 	if err != nil {
@@ -75,7 +82,7 @@ func TestAlert(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("forged %v: status %d, want %d", forged, w.Code, want)
 		}
-		if on := service.Enabled("production", "new-checkout"); on != forged {
+		if on := service.Enabled("101", "new-checkout"); on != forged {
 			t.Errorf("forged %v: the feature is on: %v", forged, on)
 		}
 	}

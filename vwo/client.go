@@ -73,7 +73,7 @@ func (c ClientConfig) validate() error {
 }
 
 // Client talks to VWO's API. It makes one request per call and does not retry:
-// [Relay] does. It is safe for concurrent use.
+// [killswitch.Relay] does. It is safe for concurrent use.
 type Client struct {
 	base      string
 	account   string

@@ -84,20 +84,6 @@ func (t Token) usable() error {
 	return nil
 }
 
-// matchable is usable for a token that is only compared with what came in:
-// spaces may stand in it, as in "Bearer …".
-func (t Token) matchable() error {
-	if t.state == nil {
-		return ErrEmptyToken
-	}
-	for _, c := range []byte(t.plain()) {
-		if c < ' ' || c > '~' {
-			return ErrMalformedToken
-		}
-	}
-	return nil
-}
-
 func (t Token) plain() string { return t.state.text() }
 
 // matches compares in constant time.

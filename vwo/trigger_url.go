@@ -27,7 +27,7 @@ import (
 //     429 or 5xx, the flag stays as it was and nobody is told.
 //   - Nothing records which alert did it.
 //
-// [Relay] removes each of these; use it unless you have to use the recipe as it
+// [killswitch.Relay] removes each of these; use it unless you have to use the recipe as it
 // is.
 //
 // A TriggerURL prints with its token redacted under every fmt verb and in JSON,

@@ -2,97 +2,238 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/vwo"
-	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
-// checkWithin bounds the check: VWO takes a request per second.
-const checkWithin = 2 * time.Minute
+const (
+	// checkWithin bounds one check: VWO takes a request per second.
+	checkWithin = 2 * time.Minute
+	// checkAgain is when to ask again after something was wrong.
+	checkAgain = 15 * time.Minute
+	// quiet is how long a switch keeps the check away: flag systems count requests
+	// by token.
+	quiet = 10 * time.Second
+)
 
-// check asks VWO and Sentry whether the configuration is right, and changes
-// nothing.
-func (s *service) check(ctx context.Context) (atVWO, atSentry error) {
-	ctx, cancel := context.WithTimeout(ctx, checkWithin)
-	defer cancel()
-	targets := make([]killswitch.Target, len(s.targets))
-	for i, t := range s.targets {
-		targets[i] = killswitch.Target{Flag: t.Feature, Attributes: map[string]string{"environment": t.Environment}}
-	}
-	atVWO = s.vwo.Check(ctx, targets...)
-	if s.flags != nil {
-		atSentry = s.flags.Check(ctx)
-	}
-	return atVWO, atSentry
+// checker asks the flag systems, while the service runs, whether the targets of
+// the rules are there. It changes nothing, stops nothing, and gives way to any
+// switch: of several services that share a store, one asks.
+type checker struct {
+	parts  *parts
+	logger *slog.Logger
+	owner  string
+
+	mu     sync.Mutex
+	cancel context.CancelFunc // of the check that is running
+	wait   time.Time          // not before
+	found  map[string]string  // troubles by toggler
 }
 
-// runCheck is -check.
-func runCheck(ctx context.Context, c config, out io.Writer) error {
-	if err := c.checkDatabase(); err != nil {
-		return err
+func newChecker(p *parts, logger *slog.Logger) *checker {
+	return &checker{parts: p, logger: logger, owner: rand.Text(), found: map[string]string{}}
+}
+
+// giveWay ends a check that is running, and keeps the next one away for a while.
+func (c *checker) giveWay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wait = time.Now().Add(quiet)
+	if c.cancel != nil {
+		c.cancel()
 	}
+}
+
+func (c *checker) troubles() []killswitch.Trouble {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []killswitch.Trouble
+	for _, name := range slices.Sorted(maps.Keys(c.found)) {
+		all = append(all, killswitch.Trouble{Text: fmt.Sprintf("toggler %s: %s", name, c.found[name])})
+	}
+	return all
+}
+
+// run checks every toggler until it is all right.
+func (c *checker) run(ctx context.Context) {
+	var all sync.WaitGroup
+	for name := range c.parts.togglers {
+		all.Go(func() {
+			for wait := time.Duration(0); pause(ctx, wait); {
+				var done bool
+				if done, wait = c.once(ctx, name); done {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// once checks a toggler, unless another service does or a switch is under way.
+func (c *checker) once(ctx context.Context, name string) (done bool, again time.Duration) {
+	c.mu.Lock()
+	left := time.Until(c.wait)
+	checking, cancel := context.WithTimeout(ctx, checkWithin)
+	c.cancel = cancel
+	c.mu.Unlock()
+	defer cancel()
+	if left > 0 {
+		return false, left
+	}
+	if store := c.parts.store; store != nil {
+		lease := "check:" + killswitch.QueueName("", name)
+		wait, err := store.Lease(checking, lease, c.owner, checkWithin)
+		switch {
+		case err != nil:
+			return false, quiet
+		case wait > 0:
+			return true, 0 // another one has checked, and says so
+		}
+		defer func() {
+			call, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer stop()
+			rest := time.Duration(0)
+			if done {
+				rest = checkAgain
+			}
+			_ = store.Release(call, lease, c.owner, rest)
+		}()
+	}
+	err := checkToggler(checking, c.parts, name)
+	if checking.Err() != nil && ctx.Err() == nil {
+		return false, quiet // it gave way
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.found, name)
+	if err == nil {
+		c.logger.Info("killswitch: checked", "toggler", name)
+		return true, 0
+	}
+	if ctx.Err() == nil {
+		c.found[name] = err.Error()
+		c.logger.Error("killswitch: the check failed; the rules that are right work all the same", "toggler", name, "err", err.Error())
+	}
+	return false, checkAgain
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// checkToggler asks a flag system for the targets of the rules.
+func checkToggler(ctx context.Context, p *parts, name string) error {
+	asks, ok := p.togglers[name].(killswitch.Checker)
+	if !ok {
+		return nil
+	}
+	var targets []killswitch.Target
+	for _, rule := range p.rules {
+		if rule.Toggler == name || rule.Toggler == "" && len(p.togglers) == 1 {
+			targets = append(targets, rule.Target)
+		}
+	}
+	if len(targets) == 0 {
+		return nil
+	}
+	return asks.Check(ctx, targets...)
+}
+
+// runCheck is -check: strict, where the service is lenient.
+func runCheck(ctx context.Context, c config, out io.Writer) error {
 	reports, err := newReporter(c.dsn.text())
 	if err != nil {
 		return err
 	}
 	reports.close()
-	// What is accepted and waits in the store is not touched.
-	c.Store, c.database, c.DryRun = "", hidden{}, true
-	s, err := newService(ctx, c, options{})
+	if len(c.clientSecrets) == 0 {
+		return errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	}
+	p, err := newParts(ctx, c, options{})
 	if err != nil {
 		return err
 	}
-	atVWO, atSentry := s.check(ctx)
-	fmt.Fprintf(out, "rules:     %d\n", len(c.Rules))
-	fmt.Fprintf(out, "VWO:       %s\n", result(atVWO))
-	if s.flags == nil {
-		fmt.Fprintln(out, "flag log:  not configured: switches will not show in Sentry")
-	} else {
-		fmt.Fprintf(out, "flag log:  %s\n", result(atSentry))
-	}
-	return errors.Join(atVWO, atSentry, s.close(context.WithoutCancel(ctx)))
-}
-
-func result(err error) string {
+	defer func() { _ = p.close(context.WithoutCancel(ctx)) }()
+	// What is accepted and waits in the store is not touched.
+	trial, err := killswitch.NewRelay(killswitch.Config{ //nolint:contextcheck // it is closed at once
+		Secrets: c.clientSecrets, Rules: p.rules, Togglers: p.togglers, Header: c.Sentry.Header, HeaderValues: c.headerValues,
+		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: true, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
-		return "FAILED: " + err.Error()
+		return err
 	}
-	return "ok"
-}
-
-// startCheck lets the program start when VWO or Sentry cannot be reached, since
-// that is when it may be needed, but not with a configuration that is wrong.
-func startCheck(ctx context.Context, s *service, logger *slog.Logger) error {
-	atVWO, atSentry := s.check(ctx)
-	if atVWO != nil {
-		if isAway(atVWO) {
-			logger.Warn("killswitch: VWO cannot be asked now; the rules are not checked", "err", atVWO.Error())
-		} else {
-			return fmt.Errorf("VWO says that the configuration is wrong: %w", atVWO)
+	_ = trial.Close(ctx)
+	p.printRules(out)
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	var failed error
+	say := func(what string, err error) {
+		text := "ok"
+		if err != nil {
+			text = "FAILED: " + err.Error()
+		}
+		fmt.Fprintf(out, "%-14s %s\n", what+":", text)
+		failed = errors.Join(failed, err)
+	}
+	if p.store == nil {
+		fmt.Fprintln(out, "store:         none: a crash loses what is under way")
+	} else {
+		_, err := p.store.Stats(ctx, killswitch.QueueName("", "check"), 1)
+		say("store", err)
+		if names, err := queue.Unattended(ctx, p.store, time.Minute); err == nil && len(names) > 0 {
+			fmt.Fprintf(out, "warning: something waits in queues that nobody works on: %s\n", strings.Join(names, ", "))
 		}
 	}
-	if atSentry != nil { // the switches matter more than their records
-		logger.Error("killswitch: Sentry's flag log cannot be written now", "err", atSentry.Error())
+	for _, name := range slices.Sorted(maps.Keys(p.togglers)) {
+		say("toggler "+name, checkToggler(ctx, p, name))
 	}
-	if s.flags == nil {
-		logger.Warn("killswitch: no flag log is configured; switches will not show in Sentry")
+	if p.flags == nil {
+		fmt.Fprintln(out, "flag log:      not configured: switches will not show in Sentry")
+	} else {
+		say("flag log", p.flags.Check(ctx))
 	}
-	return nil
+	if c.DryRun {
+		fmt.Fprintln(out, "dry_run is on: nothing is switched until you set it to false")
+	}
+	return failed
 }
 
-func isAway(err error) bool {
-	for _, away := range []error{
-		vwo.ErrUnavailable, vwo.ErrRateLimited, vwo.ErrUnexpectedAnswer, context.DeadlineExceeded, context.Canceled, webhook.ErrAmbiguous,
-	} {
-		if errors.Is(err, away) {
-			return true
+// printRules shows each rule as it is understood, and what can never hold.
+func (p *parts) printRules(out io.Writer) {
+	for i, rule := range p.rules {
+		does := "off"
+		if rule.SwitchOn {
+			does = "on"
+		}
+		fmt.Fprintf(out, "rule %d: switches %s %s", i+1, rule.Target, does)
+		if rule.Toggler != "" {
+			fmt.Fprintf(out, " through %s", rule.Toggler)
+		}
+		fmt.Fprintln(out, " if")
+		for _, c := range rule.Conditions() {
+			fmt.Fprintf(out, "    %s\n", c)
+		}
+		for _, warning := range rule.Warnings() {
+			fmt.Fprintf(out, "    WARNING: %s\n", warning)
 		}
 	}
-	return false
 }

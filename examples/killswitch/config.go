@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch/flagdfile"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch/httptoggle"
 )
 
 // config is what the program runs with: the file's settings, and the secrets of
@@ -20,15 +24,22 @@ import (
 type config struct {
 	fileConfig
 	secrets
+	env func(string) string
 }
 
 // fileConfig is the configuration file. It has no place for a secret.
 type fileConfig struct {
 	// Listen is the address to listen on. Defaults to ":8080".
 	Listen string `json:"listen"`
+	// Console is the address of the page for people, "127.0.0.1:8081" say. Defaults
+	// to none. It takes the password of KILLSWITCH_CONSOLE_PASSWORD, or prints one
+	// that it has made up. ConsoleHosts are the names by which it is reached, if
+	// not only over loopback.
+	Console      string   `json:"console"`
+	ConsoleHosts []string `json:"console_hosts"`
 	// Path is where Sentry posts to. Defaults to "/sentry".
 	Path string `json:"path"`
-	// Store is the SQLite file that keeps accepted alerts and records.
+	// Store is the SQLite file that keeps the journal and records.
 	// KILLSWITCH_DATABASE_URL names a PostgreSQL instead. With neither, a crash
 	// loses them.
 	Store string `json:"store"`
@@ -39,10 +50,6 @@ type fileConfig struct {
 	CoolDown   duration `json:"cool_down"`
 	CapPerHour int      `json:"cap_per_hour"`
 
-	VWO struct {
-		BaseURL string `json:"base_url"`
-		Account string `json:"account"`
-	} `json:"vwo"`
 	Sentry struct {
 		// Installation is the uuid of the integration's installation.
 		Installation string `json:"installation"`
@@ -51,58 +58,119 @@ type fileConfig struct {
 		// AllowHTTP permits http for a self-hosted Sentry's flag log.
 		AllowHTTP bool `json:"allow_http"`
 	} `json:"sentry"`
-	Rules []fileRule `json:"rules"`
+	// Togglers are the flag systems, by the names that the rules use.
+	Togglers map[string]fileToggler `json:"togglers"`
+	Rules    []fileRule             `json:"rules"`
 }
 
-// fileRule is a vwo.Rule as it is written in the file.
+// fileToggler is one flag system: one of its fields is set.
+type fileToggler struct {
+	VWO *struct {
+		BaseURL string `json:"base_url"`
+		Account string `json:"account"`
+		// Token names the environment variable with the API token, which may be
+		// NAME_FILE instead. Defaults to VWO_TOKEN.
+		Token string `json:"token_env"`
+	} `json:"vwo"`
+	HTTP  *httptoggle.Config `json:"http"`
+	Flagd *struct {
+		Path string `json:"path"`
+	} `json:"flagd-file"`
+}
+
+// fileRule is a killswitch.Rule as it is written in the file.
 type fileRule struct {
-	Alert       string            `json:"alert"`
-	AlertID     string            `json:"alert_id"`
-	Project     string            `json:"project"`
-	When        []vwo.Trigger     `json:"when"`
-	Environment string            `json:"environment"`
-	Level       string            `json:"level"`
-	Tags        map[string]string `json:"tags"`
-	Settings    map[string]string `json:"settings"`
-	Target      struct {
-		Environment string `json:"environment"`
-		Feature     string `json:"feature"`
-	} `json:"switch_off"`
-	On struct {
-		Environment string `json:"environment"`
-		Feature     string `json:"feature"`
-	} `json:"switch_on"`
-	Flag string `json:"flag"`
+	Alert       string               `json:"alert"`
+	AlertID     string               `json:"alert_id"`
+	Project     string               `json:"project"`
+	When        []killswitch.Trigger `json:"when"`
+	IssueType   string               `json:"issue_type"`
+	Activity    string               `json:"activity"`
+	Environment string               `json:"environment"`
+	Level       string               `json:"level"`
+	Tags        map[string]string    `json:"tags"`
+	Settings    map[string]string    `json:"settings"`
+	Evaluated   killswitch.Evaluated `json:"evaluated"`
+	Toggler     string               `json:"toggler"`
+	Off         *killswitch.Target   `json:"switch_off"`
+	On          *killswitch.Target   `json:"switch_on"`
+	Flag        string               `json:"flag"`
 }
 
-// rule returns the vwo.Rule. A rule says what it switches, off or on.
-func (r fileRule) rule() (vwo.Rule, error) {
-	rule := vwo.Rule{
-		Alert: r.Alert, AlertID: r.AlertID, Project: r.Project, When: r.When, Environment: r.Environment, Level: r.Level,
-		Tags: r.Tags, Settings: r.Settings, Flag: r.Flag,
+// rule returns the killswitch.Rule. A rule says what it switches, off or on.
+func (r fileRule) rule() (killswitch.Rule, error) {
+	rule := killswitch.Rule{
+		Alert: r.Alert, AlertID: r.AlertID, Project: r.Project, When: r.When, IssueType: r.IssueType, Activity: r.Activity,
+		Environment: r.Environment, Level: r.Level, Tags: r.Tags, Settings: r.Settings, Evaluated: r.Evaluated, Toggler: r.Toggler, Flag: r.Flag,
 	}
-	off, on := vwo.Target(r.Target), vwo.Target(r.On)
 	switch {
-	case off != (vwo.Target{}) && on != (vwo.Target{}):
-		return rule, errors.New("switch_off and switch_on exclude each other")
-	case on != (vwo.Target{}):
-		rule.Target, rule.SwitchOn = on, true
+	case (r.Off == nil) == (r.On == nil):
+		return rule, errors.New("one of switch_off and switch_on must be set")
+	case r.On != nil:
+		rule.Target, rule.SwitchOn = *r.On, true
 	default:
-		rule.Target = off
+		rule.Target = *r.Off
 	}
 	return rule, nil
 }
 
-func (c config) rules() ([]vwo.Rule, error) {
-	var rules []vwo.Rule
+func (c config) rules() ([]killswitch.Rule, error) {
+	var rules []killswitch.Rule
 	for i, r := range c.Rules {
 		rule, err := r.rule()
+		if err == nil {
+			err = rule.Validate()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("rules[%d]: %w", i, err)
 		}
 		rules = append(rules, rule)
 	}
 	return rules, nil
+}
+
+// togglers makes the flag systems. Stand-ins of VWO need no rate limit.
+func (c config) togglers(unlimited bool) (map[string]killswitch.Toggler, error) {
+	all := map[string]killswitch.Toggler{}
+	for name, t := range c.Togglers {
+		var err error
+		kinds := 0
+		for _, set := range []bool{t.VWO != nil, t.HTTP != nil, t.Flagd != nil} {
+			if set {
+				kinds++
+			}
+		}
+		switch {
+		case kinds != 1:
+			err = errors.New(`it must have one of "vwo", "http" and "flagd-file"`)
+		case t.VWO != nil:
+			all[name], err = c.vwoClient(t, unlimited)
+		case t.HTTP != nil:
+			all[name], err = httptoggle.New(*t.HTTP)
+		default:
+			all[name], err = flagdfile.New(t.Flagd.Path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("togglers.%s: %w", name, err)
+		}
+	}
+	return all, nil
+}
+
+func (c config) vwoClient(t fileToggler, unlimited bool) (killswitch.Toggler, error) {
+	name := cmp.Or(t.VWO.Token, "VWO_TOKEN")
+	token, err := secretFrom(c.env, name)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return nil, fmt.Errorf("%s or %s_FILE must be set", name, name)
+	}
+	client, err := vwo.NewClient(vwo.ClientConfig{Token: vwo.NewToken(token), BaseURL: t.VWO.BaseURL, Account: t.VWO.Account, Unlimited: unlimited})
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
 }
 
 // duration is written as "15m".
@@ -117,9 +185,8 @@ func (d *duration) UnmarshalText(text []byte) error {
 // secrets come from the environment: NAME has the secret, or NAME_FILE the name
 // of a file that has it.
 type secrets struct {
-	vwoToken      vwo.Token        // VWO_TOKEN
 	clientSecrets []signing.Secret // SENTRY_CLIENT_SECRET, SENTRY_CLIENT_SECRET_PREVIOUS
-	headerValues  []vwo.Token      // KILLSWITCH_HEADER_VALUE, KILLSWITCH_HEADER_VALUE_PREVIOUS
+	headerValues  []signing.Secret // KILLSWITCH_HEADER_VALUE, KILLSWITCH_HEADER_VALUE_PREVIOUS
 
 	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
 	flagsSecrets []signing.Secret // SENTRY_FLAGS_WEBHOOK_SECRET, SENTRY_FLAGS_WEBHOOK_SECRET_NEXT
@@ -145,7 +212,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 	if err != nil {
 		return config{}, fmt.Errorf("read the configuration: %w", err)
 	}
-	var c config
+	c := config{env: env}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c.fileConfig); err != nil {
@@ -156,8 +223,9 @@ func readConfig(path string, env func(string) string) (config, error) {
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.Path = cmp.Or(c.Path, "/sentry")
-	if !strings.HasPrefix(c.Path, "/") || c.Path == "/healthz" || strings.ContainsAny(c.Path, "{} \t") {
-		return config{}, errors.New("path must begin with a slash, be another one than /healthz, and have no braces or spaces")
+	taken := slices.Contains([]string{"/healthz", "/livez", "/metrics"}, c.Path)
+	if !strings.HasPrefix(c.Path, "/") || taken || strings.ContainsAny(c.Path, "{} \t") {
+		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces or spaces")
 	}
 	if c.secrets, err = readSecrets(env); err != nil {
 		return config{}, err
@@ -172,25 +240,17 @@ func readSecrets(env func(string) string) (secrets, error) {
 		failed = errors.Join(failed, err)
 		return value
 	}
-	var s secrets
-	s.vwoToken = vwo.NewToken(get("VWO_TOKEN"))
-	s.clientSecrets = secretsOf(get("SENTRY_CLIENT_SECRET"), get("SENTRY_CLIENT_SECRET_PREVIOUS"))
-	for _, value := range []string{get("KILLSWITCH_HEADER_VALUE"), get("KILLSWITCH_HEADER_VALUE_PREVIOUS")} {
-		if token := vwo.NewToken(value); !token.IsZero() {
-			s.headerValues = append(s.headerValues, token)
-		}
+	s := secrets{
+		clientSecrets: secretsOf(get("SENTRY_CLIENT_SECRET"), get("SENTRY_CLIENT_SECRET_PREVIOUS")),
+		headerValues:  secretsOf(get("KILLSWITCH_HEADER_VALUE"), get("KILLSWITCH_HEADER_VALUE_PREVIOUS")),
+		flagsURL:      env("SENTRY_FLAGS_WEBHOOK_URL"),
+		flagsSecrets:  secretsOf(get("SENTRY_FLAGS_WEBHOOK_SECRET"), get("SENTRY_FLAGS_WEBHOOK_SECRET_NEXT")),
+		dsn:           hide(get("SENTRY_DSN")),
+		database:      hide(get("KILLSWITCH_DATABASE_URL")),
 	}
-	s.flagsURL = env("SENTRY_FLAGS_WEBHOOK_URL")
-	s.flagsSecrets = secretsOf(get("SENTRY_FLAGS_WEBHOOK_SECRET"), get("SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"))
-	s.dsn = hide(get("SENTRY_DSN"))
-	s.database = hide(get("KILLSWITCH_DATABASE_URL"))
 	switch {
 	case failed != nil:
 		return secrets{}, failed
-	case s.vwoToken.IsZero():
-		return secrets{}, errors.New("VWO_TOKEN or VWO_TOKEN_FILE must be set")
-	case len(s.clientSecrets) == 0:
-		return secrets{}, errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
 	case (s.flagsURL == "") != (len(s.flagsSecrets) == 0):
 		return secrets{}, errors.New("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET must be set together")
 	}

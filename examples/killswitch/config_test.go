@@ -3,11 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/vwo"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
 const treasure = "f00dface-treasure"
@@ -23,10 +24,18 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 	rules, err := c.rules()
 	if err != nil || len(rules) != 2 || time.Duration(c.MaxAge) != 15*time.Minute || !c.DryRun {
-		t.Errorf("%+v, %v", c.fileConfig, err)
+		t.Fatalf("%+v, %v", c.fileConfig, err)
 	}
-	if want := (vwo.Target{Environment: "production", Feature: "new_checkout"}); rules[0].Target != want || rules[0].SwitchOn {
+	if want := "new_checkout environment=101"; rules[0].Target.String() != want || rules[0].SwitchOn {
 		t.Errorf("%+v", rules[0])
+	}
+	for i, rule := range rules {
+		if warnings := rule.Warnings(); len(warnings) > 0 {
+			t.Errorf("rule %d: %v", i+1, warnings)
+		}
+	}
+	if rules[1].Evaluated != killswitch.EvaluatedOn {
+		t.Errorf("%+v", rules[1])
 	}
 }
 
@@ -36,65 +45,100 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		`{`:                         "EOF",
 		`{} {}`:                     "more than one",
 		`{"token": "x"}`:            "unknown field",
-		`{"vwo": {"token": "x"}}`:   "unknown field",
 		`{"max_age": "soon"}`:       "duration",
 		`{"max_age": 15}`:           "max_age",
 		`{"path": "sentry"}`:        "slash",
 		`{"path": "/healthz"}`:      "healthz",
+		`{"path": "/metrics"}`:      "metrics",
 		`{"path": "/{id"}`:          "braces",
 		`{"path": "/a b"}`:          "spaces",
 		`{"rules": [{"allert":1}]}`: "unknown field",
+		`{"togglers": {"x": {"vwo": {"token": "t"}}}}`: "unknown field",
 	} {
 		_, err := readConfig(fileOf(t, "c.json", content), secretsEnv())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
-	if _, err := readConfig("missing.json", secretsEnv()); err == nil {
-		t.Error("a missing file was taken")
-	}
-	for rules, want := range map[string]string{
-		`[]`:                            "Rules must not be empty",
-		`[{"alert":"a","project":"p"}]`: "Rules[0].Target",
-		`[{"alert":"a","switch_off":{"environment":"e","feature":"f"}}]`:                                                             "Rules[0].Project",
-		`[{"alert":"a","project":"p","switch_off":{"environment":"e","feature":"f"},"switch_on":{"environment":"e","feature":"f"}}]`: "exclude",
-		`[{"alert":"a","project":"p","switch_on":{"environment":"e","feature":"f"}}]`:                                                "When: it must be set",
-		`[{"alert":"a","project":"p","when":["metric_alert.resolved"],"switch_off":{"environment":"e","feature":"f"}}]`:              "switches off",
+	vwo := `{"v": {"vwo": {}}}`
+	off := `"switch_off":{"flag":"f","environment":"e"}`
+	for content, want := range map[string]string{
+		`"togglers":` + vwo + `,"rules":[]`:                                                                         "Rules must not be empty",
+		`"togglers":{},"rules":[{"alert":"a","project":"p",` + off + `}]`:                                           "Togglers must not be empty",
+		`"togglers":{"v":{}},"rules":[{"alert":"a","project":"p",` + off + `}]`:                                     "one of",
+		`"togglers":{"v":{"vwo":{},"flagd-file":{"path":"x"}}}`:                                                     "one of",
+		`"togglers":{"v":{"flagd-file":{"path":"flags.yaml"}}}`:                                                     "togglers.v",
+		`"togglers":{"v":{"http":{"method":"PUT","url":"http://example.com"}}}`:                                     "togglers.v",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p"}]`:                                              "switch_off and switch_on",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a",` + off + `}]`:                                                "Project",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p",` + off + `,"switch_on":{"flag":"f"}}]`:         "switch_off and switch_on",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p","switch_on":{"flag":"f","environment":"e"}}]`:   "When: it must be set",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p","when":["metric_alert.resolved"],` + off + `}]`: "switches off",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p","switch_off":{"flag":"f"}}]`:                    "environment",
+		`"togglers":` + vwo + `,"rules":[{"alert":"a","project":"p","toggler":"other",` + off + `}]`:                "there is none called",
 	} {
-		c, err := readConfig(fileOf(t, "c.json", `{"rules":`+rules+`}`), secretsEnv())
+		c, err := readConfig(fileOf(t, "c.json", `{`+content+`}`), secretsEnv())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatal(content, err)
 		}
 		if _, err := newService(t.Context(), c, options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", rules, err)
+			t.Errorf("%s: %v", content, err)
 		}
+	}
+}
+
+// TestTogglersByConfiguration makes one of each kind.
+func TestTogglersByConfiguration(t *testing.T) {
+	recipe, err := os.ReadFile("recipes/unleash.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("UNLEASH_TOKEN", treasure)
+	c, err := readConfig(fileOf(t, "c.json", `{"togglers":{"vwo":{"vwo":{}},"file":{"flagd-file":{"path":"flags.json"}},"unleash":{"http":`+string(recipe)+`}}}`), secretsEnv())
+	if err != nil {
+		t.Fatal(err)
+	}
+	togglers, err := c.togglers(false)
+	if err != nil || len(togglers) != 3 {
+		t.Fatalf("%v, %v", togglers, err)
 	}
 }
 
 func TestSecretsComeFromEnvironmentOrFiles(t *testing.T) {
 	file := fileOf(t, "token", treasure+"\n")
-	s, err := readSecrets(envOf("VWO_TOKEN_FILE="+file, "SENTRY_CLIENT_SECRET=a", "SENTRY_CLIENT_SECRET_PREVIOUS=b",
+	s, err := readSecrets(envOf("SENTRY_CLIENT_SECRET=a", "SENTRY_CLIENT_SECRET_PREVIOUS=b",
 		"SENTRY_FLAGS_WEBHOOK_URL=https://sentry.io/x", "SENTRY_FLAGS_WEBHOOK_SECRET_FILE="+file, "KILLSWITCH_HEADER_VALUE=x", "SENTRY_DSN=https://"+treasure+"@sentry.io/1",
 		"KILLSWITCH_DATABASE_URL=postgres://u:"+treasure+"@h/d"))
-	if err != nil || s.vwoToken.IsZero() || len(s.clientSecrets) != 2 || len(s.flagsSecrets) != 1 || len(s.headerValues) != 1 {
+	if err != nil || len(s.clientSecrets) != 2 || len(s.flagsSecrets) != 1 || len(s.headerValues) != 1 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	out := fmt.Sprintf("%v %+v %#v", s, s, s)
-	if encoded, err := json.Marshal(config{secrets: s}); err == nil {
+	if encoded, err := json.Marshal(s); err == nil {
 		out += string(encoded)
 	}
 	if strings.Contains(out, "f00dface") {
 		t.Errorf("a secret shows in %s", out)
 	}
 	for want, env := range map[string]func(string) string{
-		"VWO_TOKEN or":            envOf("SENTRY_CLIENT_SECRET=a"),
-		"SENTRY_CLIENT_SECRET or": envOf("VWO_TOKEN=a"),
-		"exclude each other":      envOf("VWO_TOKEN=a", "VWO_TOKEN_FILE="+file, "SENTRY_CLIENT_SECRET=a"),
-		"VWO_TOKEN_FILE":          envOf("VWO_TOKEN_FILE=missing", "SENTRY_CLIENT_SECRET=a"),
-		"is empty":                envOf("VWO_TOKEN_FILE="+fileOf(t, "empty", "\n"), "SENTRY_CLIENT_SECRET=a"),
+		"exclude each other":      envOf("SENTRY_CLIENT_SECRET=a", "SENTRY_CLIENT_SECRET_FILE="+file),
+		"SENTRY_CLIENT_SECRET_FI": envOf("SENTRY_CLIENT_SECRET_FILE=missing"),
+		"is empty":                envOf("SENTRY_CLIENT_SECRET_FILE=" + fileOf(t, "empty", "\n")),
 		"must be set together":    secretsEnv("SENTRY_FLAGS_WEBHOOK_URL=https://sentry.io/x"),
 	} {
 		if _, err := readSecrets(env); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	for want, env := range map[string]func(string) string{
+		"VWO_TOKEN or":            envOf("SENTRY_CLIENT_SECRET=a"),
+		"SENTRY_CLIENT_SECRET or": envOf("VWO_TOKEN=a"),
+	} {
+		c, err := readConfig("killswitch.json", env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Store = ""
+		if _, err := newService(t.Context(), c, options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -110,10 +154,6 @@ func TestDatabaseErrorsShowNoPassword(t *testing.T) {
 		}
 		c.Store = ""
 		if _, err := newService(t.Context(), c, options{}); err == nil || strings.Contains(err.Error(), "f00dface") {
-			t.Errorf("%v", err)
-		}
-		c.Store = "x.db"
-		if _, err := newService(t.Context(), c, options{}); err == nil || !strings.Contains(err.Error(), "exclude each other") {
 			t.Errorf("%v", err)
 		}
 	}

@@ -4,20 +4,21 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
 // postgresEnv names the environment variable with the DSN of a PostgreSQL to
@@ -75,62 +76,24 @@ func envOf(pairs ...string) func(string) string {
 	}
 }
 
-// flagNames are the flags of a storm, and the names of the alerts that switch
-// them.
-func flagNames(n int) []string {
-	var names []string
-	for i := range n {
-		names = append(names, fmt.Sprintf("flag_%d", i))
-	}
-	return names
-}
-
-func stormRules(flags []string) []fileRule {
+// rulesOf has a rule per flag, whose alert is called as the flag.
+func rulesOf(flags []string) []fileRule {
 	var rules []fileRule
 	for _, flag := range flags {
-		rule := fileRule{Alert: flag, Project: "shop"}
-		rule.Target.Environment, rule.Target.Feature = demoEnvironment, flag
-		rules = append(rules, rule)
+		rules = append(rules, fileRule{Alert: flag, Project: "shop", Off: demoTarget(flag)})
 	}
 	return rules
 }
 
-// postAll sends an alert per flag to the address that is current, several at a
-// time, and calls accepted for each that was answered 2xx.
-func postAll(t *testing.T, senders int, flags []string, address func() string, accepted func(flag string, status int)) {
-	t.Helper()
-	transport := &http.Transport{MaxIdleConnsPerHost: senders}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range senders {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(flags) {
-					return
-				}
-				// The one attempt that Sentry makes, at a process that is there.
-				if status, err := post(t.Context(), client, address()+"/sentry", demoEvent(flags[i], "shop", "", i, time.Now())); err == nil && status/100 == 2 {
-					accepted(flags[i], status)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
-
-func post(ctx context.Context, client *http.Client, address string, body []byte) (int, error) {
-	signature, err := signing.Sign(signing.NewSecret(demoSecret), body)
-	if err != nil {
-		return 0, err
-	}
+func post(ctx context.Context, client *http.Client, address string, body []byte, edit func(http.Header)) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
-	request.Header.Set(signing.HookHeader, signature)
+	request.Header.Set(signing.HookHeader, signatureOf(demoSecret, body))
+	if edit != nil {
+		edit(request.Header)
+	}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, err
@@ -151,9 +114,59 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 }
 
 func newHTTPClient(t *testing.T) *http.Client {
-	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func standIns(t *testing.T, flags ...string) (*vwotest.Server, *webhooktest.Server) {
+	t.Helper()
+	switchboard := vwotest.NewServer(vwotest.Config{Features: flags})
+	t.Cleanup(switchboard.Close)
+	flagLog := webhooktest.NewServer(webhooktest.Config{})
+	t.Cleanup(flagLog.Close)
+	return switchboard, flagLog
+}
+
+// program is a configuration file and an environment that fit the stand-ins.
+func program(t *testing.T, switchboard *vwotest.Server, flagLog *webhooktest.Server, more map[string]any, features ...string) (string, func(string) string) {
+	t.Helper()
+	settings := map[string]any{
+		"listen": "127.0.0.1:0", "store": filepath.Join(t.TempDir(), "killswitch.db"),
+		"togglers": map[string]any{"vwo": map[string]any{"vwo": map[string]string{"base_url": switchboard.URL}}},
+	}
+	var rules []map[string]any
+	for _, feature := range features {
+		rules = append(rules, map[string]any{
+			"alert": feature, "project": "shop", "switch_off": map[string]string{"environment": demoEnvironment, "flag": feature},
+		})
+	}
+	settings["rules"] = rules
+	for key, value := range more {
+		settings[key] = value
+	}
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fileOf(t, "killswitch.json", string(raw)), envOf("VWO_TOKEN="+switchboard.Token(), "SENTRY_CLIENT_SECRET="+demoSecret,
+		"SENTRY_FLAGS_WEBHOOK_URL="+flagLog.URL(), "SENTRY_FLAGS_WEBHOOK_SECRET="+webhooktest.DefaultSecret)
+}

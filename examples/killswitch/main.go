@@ -1,5 +1,5 @@
-// Killswitch is a service that takes Sentry's alerts and switches VWO feature
-// flags off. See README.md.
+// Killswitch is a service that takes Sentry's alerts and switches feature flags
+// off. See README.md.
 package main
 
 import (
@@ -18,10 +18,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
+	var status exitStatus
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
+	case errors.As(err, &status):
+		os.Exit(int(status))
 	default:
 		fmt.Fprintln(os.Stderr, "killswitch:", err)
 		os.Exit(1)
@@ -33,13 +36,10 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	flags := flag.NewFlagSet("killswitch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	file := flags.String("config", "killswitch.json", "the configuration `file`")
-	check := flags.Bool("check", false, "check the configuration against VWO and Sentry, and exit")
+	check := flags.Bool("check", false, "check the configuration against the flag systems and Sentry, and exit")
 	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
 	if err := flags.Parse(args); err != nil {
 		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *demo {
 		return playDemo(ctx, stdout)
@@ -49,6 +49,12 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(stderr, nil))
+	if flags.Arg(0) == "queue" {
+		return runQueue(ctx, config, flags.Args()[1:], stdout, stderr)
+	}
+	if flags.NArg() > 0 {
+		return runTool(ctx, config, flags.Args(), stdout, stderr)
+	}
 	if *check {
 		return runCheck(ctx, config, stdout)
 	}

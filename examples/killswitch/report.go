@@ -6,7 +6,7 @@ import (
 
 	"github.com/getsentry/sentry-go"
 
-	"github.com/sentryflags/sentryflags-go/vwo"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
 // reporter sends what needs a person to Sentry, as errors.
@@ -24,17 +24,17 @@ func newReporter(dsn string) (*reporter, error) {
 	return &reporter{sentry.NewHub(client, sentry.NewScope())}, nil
 }
 
-// send marks the event with vwo.ReportTag, so that no alert about it acts: a
+// send marks the event with killswitch.ReportTag, so that no alert about it acts: a
 // kill that failed must not trigger itself again.
-func (r *reporter) send(report vwo.Report) {
+func (r *reporter) send(report killswitch.Report) {
 	if r.hub == nil {
 		return
 	}
 	hub := r.hub.Clone()
-	hub.Scope().SetTag(vwo.ReportTag, "yes")
+	hub.Scope().SetTag(killswitch.ReportTag, "yes")
 	hub.Scope().SetTag("flag", report.Target.String())
 	hub.Scope().SetContext("switch", sentry.Context{
-		"alert": report.Alert, "enabled": report.Enabled, "accepted_at": report.AcceptedAt, "attempts": report.Attempts,
+		"alert": report.Alert, "on": report.On, "at": report.At, "reason": string(report.Reason), "attempts": report.Attempts,
 	})
 	hub.CaptureException(report.Err)
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -17,61 +14,20 @@ import (
 
 	"github.com/getsentry/sentry-go"
 
-	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// program is a configuration file and an environment that fit the stand-ins.
-func program(t *testing.T, switchboard *vwotest.Server, flagLog *webhooktest.Server, feature string) (string, func(string) string) {
-	t.Helper()
-	raw, err := json.Marshal(map[string]any{
-		"listen": "127.0.0.1:0", "store": t.TempDir() + "/killswitch.db", "vwo": map[string]string{"base_url": switchboard.URL},
-		"rules": []map[string]any{{"alert": "Checkout failing", "project": "shop", "switch_off": map[string]string{"environment": "production", "feature": feature}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fileOf(t, "killswitch.json", string(raw)), envOf("VWO_TOKEN="+switchboard.Token(), "SENTRY_CLIENT_SECRET="+demoSecret,
-		"SENTRY_FLAGS_WEBHOOK_URL="+flagLog.URL(), "SENTRY_FLAGS_WEBHOOK_SECRET="+webhooktest.DefaultSecret)
-}
-
-func standIns(t *testing.T) (*vwotest.Server, *webhooktest.Server) {
-	t.Helper()
-	switchboard := vwotest.NewServer(vwotest.Config{Features: []string{"new_checkout"}})
-	t.Cleanup(switchboard.Close)
-	flagLog := webhooktest.NewServer(webhooktest.Config{})
-	t.Cleanup(flagLog.Close)
-	return switchboard, flagLog
-}
-
 var listening = regexp.MustCompile(`"address":"([^"]+)"`)
 
-func TestServeAndStop(t *testing.T) {
-	switchboard, flagLog := standIns(t)
-	file, env := program(t, switchboard, flagLog, "new_checkout")
-	var log lines
-	ctx, stop := context.WithCancel(t.Context())
+// started runs the program and returns its address, its log, and what ends it.
+func started(t *testing.T, file string, env func(string) string) (string, *lines, func() error) {
+	t.Helper()
+	log := &lines{}
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-config", file}, env, io.Discard, &log) }()
+	go func() { ended <- run(ctx, []string{"-config", file}, env, io.Discard, log) }()
 	var address string
 	eventually(t, 20*time.Second, "it listens", func() bool {
 		if found := listening.FindStringSubmatch(log.String()); found != nil {
@@ -79,26 +35,43 @@ func TestServeAndStop(t *testing.T) {
 		}
 		return address != ""
 	})
-	client := newHTTPClient(t)
-	response, err := client.Get(address + "/healthz")
+	var once sync.Once
+	var err error
+	stop := func() error {
+		once.Do(func() { cancel(); err = <-ended })
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return address, log, stop
+}
+
+func fetched(t *testing.T, client *http.Client, address string) (int, string) {
+	t.Helper()
+	response, err := client.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer response.Body.Close()
 	text, _ := io.ReadAll(response.Body)
-	response.Body.Close()
-	if response.StatusCode != 200 || !strings.HasPrefix(string(text), "ok: 0 waiting") {
-		t.Errorf("/healthz: %d %s", response.StatusCode, text)
+	return response.StatusCode, string(text)
+}
+
+func TestServeAndStop(t *testing.T) {
+	switchboard, flagLog := standIns(t, "new_checkout")
+	file, env := program(t, switchboard, flagLog, nil, "new_checkout")
+	address, log, stop := started(t, file, env)
+	client := newHTTPClient(t)
+	for path, want := range map[string]string{"/healthz": "ok\n", "/livez": "ok\n", "/metrics": "# HELP killswitch_alerts_total"} {
+		if status, text := fetched(t, client, address+path); status != 200 || !strings.HasPrefix(text, want) {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
 	}
-	status, err := post(t.Context(), client, address+"/sentry", demoEvent("Checkout failing", "shop", "", 0, time.Now()))
+	status, err := post(t.Context(), client, address+"/sentry", demoEvent("new_checkout", "shop", "", "", 1, time.Now()), nil)
 	if err != nil || status/100 != 2 {
 		t.Errorf("%d, %v", status, err)
 	}
-	if status, err := post(t.Context(), client, address+"/elsewhere", []byte("{}")); err != nil || status != 404 {
-		t.Errorf("elsewhere: %d, %v", status, err)
-	}
-	stop()
 	client.CloseIdleConnections()
-	if err := <-ended; err != nil {
+	if err := stop(); err != nil {
 		t.Error(err)
 	}
 	// Stopping has waited for the switch and its record.
@@ -112,146 +85,218 @@ func TestServeAndStop(t *testing.T) {
 	}
 }
 
-func TestServeRefusesWhatVWODoesNotKnow(t *testing.T) {
-	switchboard, flagLog := standIns(t)
-	file, env := program(t, switchboard, flagLog, "misspelt")
-	err := run(t.Context(), []string{"-config", file}, env, io.Discard, io.Discard)
-	if !errors.Is(err, vwo.ErrNotFound) || !strings.Contains(err.Error(), "misspelt") {
-		t.Errorf("%v", err)
+// TestWhatIsWrongAtTheStart disarms nothing: the program runs, reports, and its
+// health is red.
+func TestWhatIsWrongAtTheStart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		feature string
+		fault   vwotest.Fault
+	}{
+		"401": {"new_checkout", vwotest.Fault{Status: 401}}, "403": {"new_checkout", vwotest.Fault{Status: 403}}, "404": {"new_checkout", vwotest.Fault{Status: 404}},
+		"302": {"new_checkout", vwotest.Fault{Status: 302}}, "502": {"new_checkout", vwotest.Fault{Status: 502}}, "an archived feature": {"misspelt", vwotest.Fault{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			switchboard, flagLog := standIns(t, "new_checkout", "good")
+			switchboard.SetFault(tc.fault)
+			file, env := program(t, switchboard, flagLog, nil, tc.feature, "good")
+			address, log, _ := started(t, file, env)
+			client := newHTTPClient(t)
+			eventually(t, 20*time.Second, "it says so", func() bool { return strings.Contains(log.String(), "the check failed") })
+			if status, text := fetched(t, client, address+"/healthz"); status != 503 || !strings.HasPrefix(text, "page: toggler vwo: ") {
+				t.Errorf("%d %s", status, text)
+			}
+			if status, _ := fetched(t, client, address+"/livez"); status != 200 {
+				t.Errorf("/livez %d", status)
+			}
+			switchboard.SetFault(vwotest.Fault{})
+			if status, err := post(t.Context(), client, address+"/sentry", demoEvent("good", "shop", "", "", 1, time.Now()), nil); err != nil || status/100 != 2 {
+				t.Errorf("%d, %v", status, err)
+			}
+			eventually(t, 10*time.Second, "the good rule acts", func() bool { return !switchboard.Enabled("production", "good") })
+		})
 	}
 }
 
-// A kill switch has to start when VWO is down: that may be why.
-func TestServeStartsWithoutVWO(t *testing.T) {
-	switchboard, flagLog := standIns(t)
-	switchboard.SetFault(vwotest.Fault{Status: 502})
-	file, env := program(t, switchboard, flagLog, "new_checkout")
-	var log lines
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-config", file}, env, io.Discard, &log) }()
-	eventually(t, 20*time.Second, "it says so", func() bool { return strings.Contains(log.String(), "VWO cannot be asked now") })
-	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
+// TestOneServiceChecks starts two services on one database and one token: one
+// asks, and no switch meets a 429.
+func TestOneServiceChecks(t *testing.T) {
+	switchboard := vwotest.NewServer(vwotest.Config{Features: flagNames(5), Interval: time.Second})
+	t.Cleanup(switchboard.Close)
+	flagLog := webhooktest.NewServer(webhooktest.Config{})
+	t.Cleanup(flagLog.Close)
+	file, env := program(t, switchboard, flagLog, nil, flagNames(5)...)
+	address, _, _ := started(t, file, env)
+	_, log, _ := started(t, file, env)
+	time.Sleep(1500 * time.Millisecond) // in the middle of the check
+	client := newHTTPClient(t)
+	start := time.Now()
+	if status, err := post(t.Context(), client, address+"/sentry", demoEvent("flag_3", "shop", "", "", 1, time.Now()), nil); err != nil || status/100 != 2 {
+		t.Errorf("%d, %v", status, err)
+	}
+	eventually(t, 5*time.Second, "the kill gets through", func() bool { return !switchboard.Enabled("production", "flag_3") })
+	t.Logf("one relay checks: a kill in the middle of it took %v", time.Since(start).Round(time.Millisecond))
+	if strings.Contains(log.String(), "429") {
+		t.Errorf("%s", log.String())
 	}
 }
 
 func TestCheck(t *testing.T) {
-	switchboard, flagLog := standIns(t)
+	switchboard, flagLog := standIns(t, "new_checkout")
 	for _, tc := range []struct {
 		feature string
+		more    map[string]any
 		spoil   func()
-		want    string
+		want    []string
 		fails   bool
 	}{
-		{"new_checkout", func() {}, "VWO:       ok\nflag log:  ok\n", false},
-		{"misspelt", func() {}, "VWO:       FAILED: vwo: no such", true},
-		{"new_checkout", func() { flagLog.FailAlways(webhooktest.Status(401)) }, "flag log:  FAILED", true},
-		{"new_checkout", func() { switchboard.SetFault(vwotest.Fault{Status: 403}) }, "VWO:       FAILED: vwo: read the environments: vwo: the token", true},
+		{"new_checkout", nil, func() {}, []string{"rule 1: switches new_checkout environment=production off", "store:         ok", "toggler vwo:   ok\n", "flag log:      ok\n"}, false},
+		{"new_checkout", map[string]any{"dry_run": true}, func() {}, []string{"dry_run is on"}, false},
+		{"misspelt", nil, func() {}, []string{"toggler vwo:   FAILED: vwo: no such", `there are "new_checkout"`}, true},
+		{"new_checkout", map[string]any{"rules": []map[string]any{{
+			"alert": "a", "project": "shop", "when": []string{"metric_alert.critical"}, "evaluated": "on", "level": "error",
+			"switch_off": map[string]string{"flag": "new_checkout", "environment": "production"},
+		}}}, func() {}, []string{"WARNING: it never matches: metric alerts have no Evaluated, no Level", `flags["new_checkout"]:true`}, false},
+		{"new_checkout", map[string]any{"rules": []map[string]any{{
+			"alert": "a", "project": "shop", "switch_off": map[string]string{"flag": "new_checkout", "environment": "Production"},
+		}}}, func() {}, []string{"FAILED", `"1" ("production" of project`}, true},
+		{"new_checkout", map[string]any{"store": "/nowhere/killswitch.db"}, func() {}, nil, true},
+		{"new_checkout", nil, func() { flagLog.FailAlways(webhooktest.Status(401)) }, []string{"flag log:      FAILED"}, true},
+		{"new_checkout", nil, func() { switchboard.SetFault(vwotest.Fault{Status: 403}) }, []string{"toggler vwo:   FAILED: vwo: read the environments"}, true},
 	} {
 		tc.spoil()
-		file, env := program(t, switchboard, flagLog, tc.feature)
+		file, env := program(t, switchboard, flagLog, tc.more, tc.feature)
 		var out strings.Builder
 		err := run(t.Context(), []string{"-config", file, "-check"}, env, &out, io.Discard)
-		if (err != nil) != tc.fails || !strings.Contains(out.String(), tc.want) {
-			t.Errorf("%v\n%s\nwant %s", err, out.String(), tc.want)
+		if (err != nil) != tc.fails {
+			t.Errorf("%s: %v\n%s", tc.want, err, out.String())
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %q in:\n%s", want, out.String())
+			}
 		}
 	}
-	if len(switchboard.Toggles()) > 0 || len(flagLog.Changes()) > 0 {
-		t.Error("the check has changed something")
-	}
 }
 
-func TestHealthFailsWithTheStore(t *testing.T) {
-	switchboard, flagLog := standIns(t)
-	file, env := program(t, switchboard, flagLog, "new_checkout")
-	c, err := readConfig(file, env)
-	if err != nil {
-		t.Fatal(err)
+// TestTools has a person look after what a service did, from another process.
+func TestTools(t *testing.T) {
+	switchboard, flagLog := standIns(t, "on_before", "gone")
+	file, env := program(t, switchboard, flagLog, nil, "on_before", "gone")
+	tool := func(args ...string) (string, error) {
+		var out strings.Builder
+		err := run(t.Context(), append([]string{"-config", file}, args...), env, &out, io.Discard)
+		return out.String(), err
 	}
-	s, err := newService(t.Context(), c, options{logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
+	address, _, stop := started(t, file, env)
+	client := newHTTPClient(t)
+	switchboard.SetFaults(func(r *http.Request) vwotest.Fault {
+		if strings.Contains(r.URL.Path, "/features/gone/") {
+			return vwotest.Fault{Status: 404}
+		}
+		return vwotest.Fault{}
+	})
+	for i, flag := range []string{"on_before", "gone"} {
+		if status, err := post(t.Context(), client, address+"/sentry", demoEvent(flag, "shop", "", "", i, time.Now()), nil); err != nil || status/100 != 2 {
+			t.Errorf("%d, %v", status, err)
+		}
 	}
-	if err := s.close(t.Context()); err != nil {
-		t.Error(err)
+	var text string
+	eventually(t, 10*time.Second, "list shows it", func() bool {
+		text, _ = tool("list")
+		return strings.Contains(text, "failed") && strings.Contains(text, "1 switched off")
+	})
+	for _, want := range []string{`on_before environment=production since `, `by "on_before" (event_alert.triggered), was unknown`, "gone environment=production on=false", "switch it by hand"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
 	}
-	w := httptest.NewRecorder()
-	s.handler("/sentry").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
-	if w.Code != http.StatusServiceUnavailable {
-		t.Errorf("status %d", w.Code)
-	}
-}
-
-// TestReportsCannotTriggerThemselves takes a report's event, as Sentry would
-// deliver it in an alert, back to the relay.
-func TestReportsCannotTriggerThemselves(t *testing.T) {
-	kept := &sentry.MockTransport{}
-	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: "https://key@sentry.example.com/1", Transport: kept})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reports := &reporter{sentry.NewHub(client, sentry.NewScope())}
-	reports.send(vwo.Report{Err: vwo.ErrNotSwitched, Alert: "Checkout failing", Target: vwo.Target{Environment: "production", Feature: "f"}})
-	events := kept.Events()
-	if len(events) != 1 || events[0].Tags[vwo.ReportTag] == "" || len(events[0].Exception) == 0 {
-		t.Fatalf("%+v", events)
-	}
-	reports.close()
-	if _, err := newReporter("https://" + treasure); err == nil || strings.Contains(err.Error(), "f00dface") {
+	if _, err := tool("restore", "-by", "Ada", "on_before"); !errors.Is(err, killswitch.ErrFormerState) {
 		t.Errorf("%v", err)
 	}
-	if silent, err := newReporter(""); err != nil {
+	if text, err := tool("restore", "-by", "Ada", "-force", "on_before"); err != nil || !strings.Contains(text, "is on again") || !switchboard.Enabled("production", "on_before") {
+		t.Errorf("%s, %v", text, err)
+	}
+	if _, err := tool("restore", "-by", "Ada", "on_before"); !errors.Is(err, killswitch.ErrNotSwitchedOff) {
+		t.Errorf("%v", err)
+	}
+	id := regexp.MustCompile(`failed ([0-9a-f]+)`).FindStringSubmatch(text)
+	switchboard.SetFaults(nil)
+	if text, err := tool("retry", id[1]); err != nil || !strings.Contains(text, "is tried again") {
+		t.Errorf("%s, %v", text, err)
+	}
+	eventually(t, 10*time.Second, "the retry gets through", func() bool { return !switchboard.Enabled("production", "gone") })
+	if _, err := tool("discard", "0123"); err == nil {
+		t.Error("nothing was discarded, and nothing said")
+	}
+	if err := stop(); err != nil {
 		t.Error(err)
-	} else {
-		silent.send(vwo.Report{})
-		silent.close()
+	}
+	var by []string
+	for _, change := range flagLog.Changes() {
+		by = append(by, change.Flag+" by "+change.CreatedBy.ID)
+	}
+	if got := strings.Join(by, ", "); got != "on_before by on_before, on_before by Ada, gone by gone" {
+		t.Errorf("%s", got)
 	}
 }
 
-func TestArguments(t *testing.T) {
-	for _, args := range [][]string{{"-nonsense"}, {"stray"}, {"-config", "missing.json"}} {
-		if err := run(t.Context(), args, envOf(), io.Discard, io.Discard); err == nil {
-			t.Errorf("%v was taken", args)
+func TestExplainTool(t *testing.T) {
+	payload := fileOf(t, "payload.json", string(demoMetric("checkout error rate", "critical", 1, time.Now())))
+	var out strings.Builder
+	if err := run(t.Context(), []string{"explain", payload}, envOf(), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ignored: no rule matches", `rule 1 comes closest; Alert: want "Checkout error rate", got "checkout error rate"`, `yes  Project: "shop"`, `no   Alert: want`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"-nonsense"}, {"-config", "missing.json"}, {"surplus"}, {"explain"}} {
+		if err := run(t.Context(), args, secretsEnv(), io.Discard, io.Discard); err == nil {
+			t.Errorf("%v: no error", args)
 		}
 	}
 }
 
 func TestDemo(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
 	var out strings.Builder
-	start := time.Now()
-	err := run(t.Context(), []string{"-demo"}, envOf(), &out, io.Discard)
-	if took := time.Since(start); err != nil || took > 30*time.Second {
-		t.Fatalf("%v after %v\n%s", err, took, out.String())
-	}
-	printed := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := printed[len(printed)-1]; last != "killswitch: 885 alerts, 5 acted, 720 ignored, 160 refused" {
-		t.Errorf("the last line is %q", last)
+	err := run(t.Context(), []string{"-demo"}, os.Getenv, &out, io.Discard)
+	all := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if last := all[len(all)-1]; err != nil || last != "killswitch: 46 alerts, 34 acted, 6 ignored, 6 refused" {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 
-// TestCheckFindsWhatWouldKeepTheServiceFromStarting is about settings that the
-// check itself does not need.
-func TestCheckFindsWhatWouldKeepTheServiceFromStarting(t *testing.T) {
-	switchboard, flagLog := standIns(t)
-	file, env := program(t, switchboard, flagLog, "new_checkout")
-	for name, tc := range map[string]struct{ value, want string }{
-		"SENTRY_DSN":              {treasure, "SENTRY_DSN is not one"},
-		"KILLSWITCH_DATABASE_URL": {"postgres://u:" + treasure + "@[x", "KILLSWITCH_DATABASE_URL"},
-	} {
-		spoilt := func(key string) string {
-			if key == name {
-				return tc.value
-			}
-			return env(key)
-		}
-		err := run(t.Context(), []string{"-config", file, "-check"}, spoilt, io.Discard, io.Discard)
-		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), treasure) {
-			t.Errorf("%s: %v", name, err)
-		}
+// TestReportsCarryTheTag keeps a report from triggering what it is about.
+func TestReportsCarryTheTag(t *testing.T) {
+	transport := &keeper{}
+	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: "https://key@sentry.example.com/1", Transport: transport})
+	if err != nil {
+		t.Fatal(err)
 	}
+	reports := &reporter{sentry.NewHub(client, sentry.NewScope())}
+	reports.send(killswitch.Report{Err: killswitch.ErrNotSwitched, Alert: "a", Target: *demoTarget("f"), At: time.Now()})
+	reports.close()
+	if len(transport.events) != 1 || transport.events[0].Tags[killswitch.ReportTag] == "" || transport.events[0].Tags["flag"] != "f environment=production" {
+		t.Errorf("%+v", transport.events)
+	}
+}
+
+type keeper struct {
+	mu     sync.Mutex
+	events []*sentry.Event
+}
+
+func (k *keeper) Configure(sentry.ClientOptions)        {}
+func (k *keeper) Flush(time.Duration) bool              { return true }
+func (k *keeper) FlushWithContext(context.Context) bool { return true }
+func (k *keeper) Close()                                {}
+func (k *keeper) SendEvent(e *sentry.Event) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.events = append(k.events, e)
 }

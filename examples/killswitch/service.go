@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
-	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/console"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
@@ -23,12 +26,14 @@ import (
 // orchestrators grant.
 const shutdownWithin = 20 * time.Second
 
-// service is what runs: the relay with all it needs.
-type service struct {
-	relay   *vwo.Relay
-	vwo     *vwo.Client
-	flags   *webhook.Client // nil without a flag log
-	targets []vwo.Target
+// parts are what the service and the tools are made of.
+type parts struct {
+	config   config
+	rules    []killswitch.Rule
+	togglers map[string]killswitch.Toggler
+	store    queue.Store // nil if none is configured
+	flags    *webhook.Client
+	emitter  *webhook.Emitter // nil without a flag log
 
 	closers []func(context.Context) error // in the order of closing
 }
@@ -36,54 +41,36 @@ type service struct {
 // options are what the demonstration and the tests have other than the program.
 type options struct {
 	logger     *slog.Logger
-	onDecision func(vwo.Decision)
-	onReport   func(vwo.Report)
+	onDecision func(killswitch.Decision)
+	onReport   func(killswitch.Report)
 	unlimited  bool // stand-ins of VWO need no rate limit
 }
 
-func newService(ctx context.Context, c config, o options) (_ *service, err error) {
-	s := &service{}
+func (o options) log() *slog.Logger {
+	if o.logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.logger
+}
+
+// newParts makes what the configuration asks for.
+func newParts(ctx context.Context, c config, o options) (_ *parts, err error) {
+	p := &parts{config: c}
 	defer func() {
 		if err != nil {
-			_ = s.close(context.WithoutCancel(ctx))
+			_ = p.close(context.WithoutCancel(ctx))
 		}
 	}()
-	rules, err := c.rules()
-	if err != nil {
+	if p.rules, err = c.rules(); err != nil {
 		return nil, err
 	}
-	for _, rule := range rules {
-		s.targets = append(s.targets, rule.Target)
-	}
-	s.vwo, err = vwo.NewClient(vwo.ClientConfig{
-		Token: c.vwoToken, BaseURL: c.VWO.BaseURL, Account: c.VWO.Account, Unlimited: o.unlimited,
-	})
-	if err != nil {
+	if p.togglers, err = c.togglers(o.unlimited); err != nil {
 		return nil, err
 	}
-	store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed, as do the two below
-	if err != nil {
+	if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed, as does the one below
 		return nil, err
 	}
-	emitter, err := s.newEmitter(c, store, o.logger) //nolint:contextcheck // see above
-	if err != nil {
-		return nil, err
-	}
-	relay := vwo.RelayConfig{
-		Secrets: c.clientSecrets, Rules: rules, Toggler: s.vwo, Installation: c.Sentry.Installation,
-		Header: c.Sentry.Header, HeaderValues: c.headerValues, Store: store,
-		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: c.DryRun,
-		Logger: o.logger, OnDecision: o.onDecision, OnReport: o.onReport,
-	}
-	if emitter != nil {
-		relay.Emitter = emitter
-	}
-	if s.relay, err = vwo.NewRelay(relay); err != nil { //nolint:contextcheck // see above
-		return nil, err
-	}
-	// The relay goes first: it gives to the emitter, and both to the store.
-	s.closers = append([]func(context.Context) error{s.relay.Close}, s.closers...)
-	return s, nil
+	return p, p.newEmitter(o) //nolint:contextcheck // see above
 }
 
 // checkDatabase finds what is wrong with the settings of the database without
@@ -101,89 +88,137 @@ func (c config) checkDatabase() error {
 	return nil
 }
 
-// openStore opens the database that is configured; nil if none is.
-func (s *service) openStore(c config) (webhook.Store, error) {
+// openStore opens the database that is configured.
+func (p *parts) openStore() error {
+	c := p.config
 	if err := c.checkDatabase(); err != nil {
-		return nil, err
+		return err
 	}
-	driver, dsn, dialect := "sqlite", "", sqlstore.SQLite
+	var db *sql.DB
+	var err error
+	dialect := sqlstore.SQLite
 	switch {
 	case c.database.text() != "":
-		driver, dsn, dialect = "pgx", c.database.text(), sqlstore.PostgreSQL
+		dialect = sqlstore.PostgreSQL
+		db, err = sql.Open("pgx", c.database.text())
 	case c.Store != "":
-		dsn = sqlstore.SQLiteDSN(c.Store)
+		db, err = sqlstore.OpenSQLite("sqlite", c.Store)
 	default:
-		return nil, nil
+		return nil
 	}
-	db, err := sql.Open(driver, dsn)
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return fmt.Errorf("open the database: %w", err)
 	}
 	store, err := sqlstore.New(db, dialect)
 	if err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("open the store: %w", err)
+		return fmt.Errorf("open the store: %w", err)
 	}
-	s.closers = append(s.closers,
+	p.store = store
+	p.closers = append(p.closers,
 		func(context.Context) error { return store.Close() },
 		func(context.Context) error { return db.Close() })
-	return store, nil
+	return nil
 }
 
-// newEmitter makes what records switches in Sentry's flag log; nil if that is
-// not configured.
-func (s *service) newEmitter(c config, store webhook.Store, logger *slog.Logger) (*webhook.Emitter, error) {
+// flagLog makes the client of Sentry's flag log.
+func (c config) flagLog() (*webhook.Client, error) {
+	return webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
+}
+
+// newEmitter makes what records switches in Sentry's flag log.
+func (p *parts) newEmitter(o options) error {
+	c := p.config
 	if c.flagsURL == "" {
-		return nil, nil
+		return nil
 	}
 	var err error
-	s.flags, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
-	if err != nil {
-		return nil, err
+	if p.flags, err = c.flagLog(); err != nil {
+		return err
 	}
+	store := p.store
 	if store == nil {
-		memory, err := webhook.NewMemoryStore(webhook.MemoryStoreConfig{})
+		memory, err := queue.NewMemory(queue.MemoryConfig{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		store = memory
-		s.closers = append(s.closers, func(context.Context) error { return memory.Close() })
+		p.closers = append(p.closers, func(context.Context) error { return memory.Close() })
 	}
-	emitter, err := webhook.NewEmitter(s.flags, store, webhook.EmitterConfig{Logger: logger})
+	p.emitter, err = webhook.NewEmitter(p.flags, store, webhook.EmitterConfig{Logger: o.log()})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.closers = append([]func(context.Context) error{emitter.Close}, s.closers...)
-	return emitter, nil
+	p.closers = append([]func(context.Context) error{p.emitter.Close}, p.closers...)
+	return nil
 }
 
-// close ends everything, the relay first.
-func (s *service) close(ctx context.Context) error {
+// close ends everything, what gives before what takes.
+func (p *parts) close(ctx context.Context) error {
 	var failed error
-	for _, one := range s.closers {
+	for _, one := range p.closers {
 		failed = errors.Join(failed, one(ctx))
 	}
 	return failed
 }
 
-// handler routes Sentry's path and the health check.
-func (s *service) handler(path string) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(path, s.relay)
-	mux.HandleFunc("GET /healthz", s.health)
-	return mux
+// service is what runs: the relay with all it needs.
+type service struct {
+	*parts
+	relay     *killswitch.Relay
+	checker   *checker
+	decisions *console.Decisions
 }
 
-// health answers 200 when the store can be asked.
-func (s *service) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
-	defer cancel()
-	stats, err := s.relay.Stats(ctx)
-	if err != nil {
-		http.Error(w, "the store cannot be asked", http.StatusServiceUnavailable)
-		return
+func newService(ctx context.Context, c config, o options) (*service, error) {
+	if len(c.clientSecrets) == 0 {
+		return nil, errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
 	}
-	fmt.Fprintf(w, "ok: %d waiting, %d failed for good\n", stats.Waiting, stats.Dead)
+	p, err := newParts(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{parts: p, checker: newChecker(p, o.log()), decisions: &console.Decisions{}}
+	relay := killswitch.Config{
+		Secrets: c.clientSecrets, Rules: p.rules, Togglers: p.togglers, Installation: c.Sentry.Installation,
+		Header: c.Sentry.Header, HeaderValues: c.headerValues, Store: p.store,
+		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: c.DryRun,
+		Logger: o.log(), OnReport: o.onReport,
+		OnDecision: func(d killswitch.Decision) {
+			s.decisions.Add(string(d.Verdict), string(d.Reason))
+			if d.Verdict == killswitch.Acted {
+				s.checker.giveWay()
+			}
+			if o.onDecision != nil {
+				o.onDecision(d)
+			}
+		},
+	}
+	if p.emitter != nil {
+		relay.Emitter = p.emitter
+	}
+	if s.relay, err = killswitch.NewRelay(relay); err != nil { //nolint:contextcheck // it lives until it is closed
+		return nil, errors.Join(err, p.close(context.WithoutCancel(ctx)))
+	}
+	p.closers = append([]func(context.Context) error{s.relay.Close}, p.closers...)
+	return s, nil
+}
+
+// handler routes Sentry's path, the health checks and the metrics.
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.config.Path, s.relay)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		killswitch.WriteHealth(w, append(s.relay.Health(r.Context()), s.checker.troubles()...))
+	})
+	mux.HandleFunc("GET /livez", s.relay.ServeLive)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		s.relay.ServeMetrics(w, r)
+		if s.emitter != nil {
+			_ = s.emitter.WriteMetrics(r.Context(), w) // nobody is left to tell
+		}
+	})
+	return mux
 }
 
 // serve runs until ctx ends, and then stops gracefully.
@@ -201,28 +236,43 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
-	// The check takes a second per rule, in which alerts are taken already.
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	stopConsole, err := s.serveConsole(ctx, logger, os.Stderr)
+	if err != nil {
+		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
+	}
+	defer stopConsole()
+	s.say(ctx, logger)
+	// Alerts are taken already while the flag systems are asked.
+	checking, stop := context.WithCancel(ctx)
 	checked := make(chan struct{})
 	go func() {
 		defer close(checked)
-		if err := startCheck(ctx, s, logger); err != nil {
-			stop(err)
-		}
+		s.checker.run(checking)
 	}()
-	err = serveOn(ctx, s, listener, c.Path, logger)
-	if wrong := context.Cause(ctx); ctx.Err() != nil && !errors.Is(wrong, context.Canceled) {
-		err = errors.Join(wrong, err)
-	}
-	stop(nil)
+	err = serveOn(ctx, s, listener, logger)
+	stop()
 	<-checked
 	return err
 }
 
-func serveOn(ctx context.Context, s *service, listener net.Listener, path string, logger *slog.Logger) error {
+// say tells of what is configured and may surprise.
+func (s *service) say(ctx context.Context, logger *slog.Logger) {
+	if s.config.DryRun {
+		logger.Warn("killswitch: dry_run is on: it decides, and switches nothing")
+	}
+	if s.store == nil {
+		logger.Warn("killswitch: no store is configured; a crash loses what is under way")
+	} else if names, err := queue.Unattended(ctx, s.store, time.Minute); err == nil && len(names) > 0 {
+		logger.Error("killswitch: switches or records wait in queues that nobody works on; was a toggler renamed?", "queues", names)
+	}
+	if s.flags == nil {
+		logger.Warn("killswitch: no flag log is configured; switches will not show in Sentry")
+	}
+}
+
+func serveOn(ctx context.Context, s *service, listener net.Listener, logger *slog.Logger) error {
 	server := &http.Server{
-		Handler:           s.handler(path),
+		Handler:           s.handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -231,7 +281,7 @@ func serveOn(ctx context.Context, s *service, listener net.Listener, path string
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	logger.Info("killswitch: listening", "address", listener.Addr().String(), "path", path)
+	logger.Info("killswitch: listening", "address", listener.Addr().String(), "path", s.config.Path)
 
 	var failed error
 	select {
@@ -241,7 +291,22 @@ func serveOn(ctx context.Context, s *service, listener net.Listener, path string
 	logger.Info("killswitch: stopping")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
 	defer cancel()
-	failed = errors.Join(failed, server.Shutdown(ctx), s.close(ctx))
+	failed = errors.Join(failed, server.Shutdown(ctx), s.closeIn(ctx))
 	logger.Info("killswitch: stopped")
 	return failed
+}
+
+// closeIn leaves the emitter and the store some of the time.
+func (s *service) closeIn(ctx context.Context) error {
+	deadline, _ := ctx.Deadline()
+	early, cancel := context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/3))
+	defer cancel()
+	failed := s.closers[0](early)
+	s.closers = s.closers[1:]
+	// What the emitter has not delivered waits in the store.
+	err := s.close(ctx)
+	if s.store != nil && errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return errors.Join(failed, err)
 }

@@ -33,11 +33,13 @@ func Wrap[F Flag](getter Getter[F], tracker *flagtrack.Tracker) *Client[F] {
 
 // GetFlag evaluates a flag as the SDK does, with its result and its error, and
 // records into the Sentry scope of ctx whether the flag is on. An evaluation
-// that fails is not recorded: what the application makes of it is not known.
+// that fails is recorded as off, for that is what the program goes on with.
 func (c *Client[F]) GetFlag(ctx context.Context, featureKey string, userContext map[string]any) (F, error) {
 	flag, err := c.getter.GetFlag(featureKey, userContext)
 	if err == nil {
 		c.record(ctx, featureKey, flag)
+	} else {
+		c.tracker.AddFeatureFlag(ctx, featureKey, false)
 	}
 	return flag, err
 }

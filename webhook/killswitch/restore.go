@@ -1,0 +1,319 @@
+package killswitch
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+// TriggerRestore is the trigger of a switch that a person asks for with
+// [Journal.Restore].
+const TriggerRestore Trigger = "restore"
+
+// What keeps a flag from being restored.
+var (
+	// ErrNotSwitchedOff means that the journal knows of no such flag that is
+	// switched off and not restored, or that the name fits several.
+	ErrNotSwitchedOff = errors.New("killswitch: no such flag is switched off and not restored")
+	// ErrFormerState means that it is not known how the flag was before it was
+	// switched off. Look at it, and force the restoration if it is to be on.
+	ErrFormerState = errors.New("killswitch: it is not known whether the flag was on before; force it if it is to be on")
+)
+
+// Journal is a toggler's journal for people and their tools, in a process that
+// need not be the relay's: what waits, what failed, what is switched off, and how
+// to restore it.
+type Journal struct {
+	store queue.Store
+	queue string
+}
+
+// OpenJournal opens the journal in the queue of that name: see [QueueName]. It
+// starts nothing, and the store stays the caller's.
+func OpenJournal(store queue.Store, name string) *Journal { return &Journal{store: store, queue: name} }
+
+// SwitchedOff is a flag that is switched off and not restored.
+type SwitchedOff struct {
+	Target Target
+	// Flag is its name in Sentry's flag log.
+	Flag string
+	// Alert and Trigger are those that switched it off first, at Since.
+	Alert   string
+	Trigger Trigger
+	Since   time.Time
+	// Was is how the flag was before.
+	Was State
+}
+
+// SwitchedOff lists the flags that are switched off and not restored, the oldest
+// first, however long ago that was.
+func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
+	note, err := j.store.Note(ctx, j.queue, stateNote)
+	if err != nil {
+		return nil, err
+	}
+	s, err := decodeState(note.Body)
+	if err != nil {
+		return nil, err
+	}
+	var all []SwitchedOff
+	for _, f := range s.Flags {
+		if k := f.Killed; k != nil {
+			all = append(all, SwitchedOff{
+				Target: k.Kill.Target, Flag: k.Kill.Flag, Alert: k.Kill.Alert, Trigger: k.Kill.Trigger, Since: k.Since, Was: k.Was,
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b SwitchedOff) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Target.String(), b.Target.String()))
+	})
+	return all, nil
+}
+
+// Pending is a switch that waits, or that has failed for good.
+type Pending struct {
+	ID      string
+	Target  Target
+	On      bool
+	Alert   string
+	Trigger Trigger
+	// By is the person who asked for it, if it was not an alert.
+	By string
+	// At is when it was accepted.
+	At time.Time
+	// Failed says that it is not tried again. Otherwise it is under way, or due
+	// at Due.
+	Failed bool
+	Due    time.Time
+	Tries  int
+	// Reason is why it has failed, or was put off last.
+	Reason string
+
+	entry queue.Entry
+}
+
+// Pending lists what waits and what has failed, the oldest first, 1,000 of each
+// at most.
+func (j *Journal) Pending(ctx context.Context) ([]Pending, error) {
+	var all []Pending
+	for _, of := range []queue.State{queue.Waiting, queue.Dead} {
+		listed, err := j.store.List(ctx, j.queue, queue.Filter{States: []queue.State{of}, Limit: queue.MaxList})
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range listed {
+			p := Pending{ID: entry.ID, At: entry.Added, Failed: of == queue.Dead, Due: entry.Due, Tries: entry.Tries, Reason: entry.Reason, entry: entry}
+			if k, err := decodeKill(entry.Body); err == nil {
+				p.Target, p.On, p.Alert, p.Trigger, p.By, p.At = k.Target, k.On, k.Alert, k.Trigger, k.By, k.At
+			}
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// Discard gives up a switch that waits or has failed.
+func (j *Journal) Discard(ctx context.Context, p Pending) error {
+	n, err := j.store.Discard(ctx, j.queue, p.entry)
+	if err == nil && n == 0 {
+		err = queue.ErrNotDead
+	}
+	return err
+}
+
+// Retry has the relays try a switch again that has failed, as if it had been
+// accepted now.
+func (j *Journal) Retry(ctx context.Context, p Pending) error {
+	k, err := decodeKill(p.entry.Body)
+	if err != nil {
+		return err
+	}
+	return j.with(ctx, options{}, func(_ *Relay, own *journal) error {
+		again := k.kill
+		again.At = time.Now().UTC().Truncate(time.Microsecond)
+		err := own.do(ctx, func(s *state) { s.admit(&again, p.ID, own.limits, time.Now()) })
+		if err != nil {
+			return err
+		}
+		item := own.item(&again, p.ID)
+		return j.store.Revise(ctx, j.queue, p.entry, &item)
+	})
+}
+
+// Restoration is what [Journal.Restore] is to do.
+type Restoration struct {
+	// Flag is the flag: its name in Sentry's flag log, or its [Target] as text.
+	Flag string
+	// By is the person who does it, as the flag log is to show: a name or an
+	// e-mail address. Required.
+	By string
+	// Force switches the flag on even though it is not known that it was on.
+	Force bool
+	// Toggler is the one that has switched it off. Required.
+	Toggler Toggler
+	// Emitter gets the record. Nil records nothing.
+	Emitter Emitter
+	// Logger gets a line per attempt. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Restored is what [Journal.Restore] has done.
+type Restored struct {
+	SwitchedOff
+	// On says that the flag was switched on. It is not if it was off before.
+	On bool
+}
+
+// Restore brings a flag back to the state before it was switched off, through the
+// same toggler, and ends its cool-downs: the next alert acts. A flag that was off
+// before is not switched on.
+//
+// It tries until the flag system has confirmed it, or ctx ends. When an alert
+// switches the flag off meanwhile it stays off, and the error is [ErrOvertaken].
+// Other errors are [ErrNotSwitchedOff], [ErrFormerState], those of the toggler and
+// of the store. An error that wraps [ErrNotRecorded] means that the flag is
+// restored, and that its record waits for a relay.
+func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, error) {
+	by := strings.TrimSpace(printable(what.By, maxQuoted))
+	if by == "" || what.Toggler == nil {
+		return Restored{}, fmt.Errorf("%w: Restoration.By and Restoration.Toggler must be set", ErrInvalidConfig)
+	}
+	off, err := j.find(ctx, what.Flag)
+	if err != nil {
+		return Restored{}, err
+	}
+	restored := Restored{SwitchedOff: off}
+	restored.On = off.Was == StateOn || what.Force
+	if !restored.On && off.Was == StateUnknown {
+		return restored, ErrFormerState
+	}
+	return restored, j.with(ctx, options{emitter: what.Emitter, logger: what.Logger}, func(r *Relay, own *journal) error {
+		if !restored.On {
+			return own.do(ctx, func(s *state) {
+				f := s.flag(off.Target.String())
+				f.Killed, f.Cooling = nil, nil
+			})
+		}
+		return r.restore(ctx, own, what.Toggler, kill{
+			Version: killVersion, Target: off.Target, Flag: off.Flag, On: true, Trigger: TriggerRestore, By: by,
+			At: time.Now().UTC().Truncate(time.Microsecond), Signed: time.Now(),
+		})
+	})
+}
+
+// restore switches a flag on, as the journal's newest decision.
+func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill) error {
+	id := itemID("restore "+rand.Text(), k.Target)
+	c := &change{id: id, held: true, apply: func(s *state) applied {
+		k := k
+		if known := s.flag(k.key()).decided(id); known != nil {
+			k.Order = known.Order
+		} else {
+			s.admit(&k, id, j.limits, time.Now())
+		}
+		s.flag(k.key()).Cooling = nil
+		return applied{kill: &k, id: id}
+	}}
+	j.mu.Lock()
+	j.submit(c)
+	j.mu.Unlock()
+	select {
+	case <-c.written:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrStore, ctx.Err())
+	}
+	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored, seq: c.entry.Seq}
+	for {
+		was, err := w.attempt(ctx, &w.kill, id)
+		if err == nil {
+			return w.restored(ctx, was)
+		}
+		wait, over := w.judge(err)
+		if over || ctx.Err() != nil || sleep(ctx, wait) != nil {
+			w.done(context.WithoutCancel(ctx)) // a person is there to try again
+			return fmt.Errorf("%w: %w", ErrNotSwitched, safe{err})
+		}
+	}
+}
+
+func (w *work) restored(ctx context.Context, was State) error {
+	newer, err := w.dispute(ctx)
+	switch {
+	case err != nil:
+		w.putOff(ctx, 0, err) // the relays make sure of it
+		return err
+	case newer != nil && !newer.Kill.On:
+		w.done(ctx)
+		return ErrOvertaken
+	}
+	k, id := w.kill, w.id
+	if err := w.journal.do(ctx, func(s *state) { s.apply(&k, id, was, time.Now(), w.relay.isRecorded) }); err != nil {
+		w.putOff(ctx, 0, err)
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	if !w.relay.record(ctx, &k, id) {
+		w.putOff(ctx, 0, ErrNotRecorded)
+		return ErrNotRecorded
+	}
+	w.done(ctx)
+	return nil
+}
+
+// find returns the flag that is switched off and goes by a name.
+func (j *Journal) find(ctx context.Context, name string) (SwitchedOff, error) {
+	all, err := j.SwitchedOff(ctx)
+	if err != nil {
+		return SwitchedOff{}, err
+	}
+	var found []SwitchedOff
+	for _, off := range all {
+		if off.Target.String() == name {
+			return off, nil
+		}
+		if off.Flag == name || off.Target.Flag == name {
+			found = append(found, off)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	var known []string
+	for _, off := range all {
+		known = append(known, off.Target.String())
+	}
+	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, quote(name), known)
+}
+
+// options are what [Journal.with] needs besides the store.
+type options struct {
+	emitter Emitter
+	logger  *slog.Logger
+}
+
+// with lends a journal, and so much of a relay as a single switch takes.
+func (j *Journal) with(ctx context.Context, o options, use func(*Relay, *journal) error) error {
+	if ctx == nil {
+		return errNilContext
+	}
+	config := Config{Emitter: o.emitter, Logger: o.logger, MaxAge: longestMaxAge, CoolDown: -1, CapPerHour: -1}.withDefaults()
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &Relay{config: config, ctx: running, cancel: cancel, hurry: make(chan struct{})}
+	// The limits only say when to forget, and that is for the relays to say.
+	own := newJournal(j.store, j.queue, rand.Text(), limits{maxAge: longestMaxAge, coolDown: 24 * time.Hour}, config.Hold, func(error) {}) // what fails is returned as an error
+	defer r.keepers.Wait()
+	defer cancel()
+	if _, err := own.fresh(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	r.keepers.Go(func() { own.writer(running) })
+	r.keepers.Go(func() { own.keep(running, config.Poll) })
+	return use(r, own)
+}

@@ -1,0 +1,186 @@
+package killswitch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/alert"
+)
+
+// resourceHeader is Sentry's header that names the resource. It is not signed.
+const resourceHeader = "Sentry-Hook-Resource"
+
+// verify returns the body of a request, if it is certain that Sentry sent it.
+func (r *Relay) verify(w http.ResponseWriter, request *http.Request, deadline time.Time) ([]byte, *Decision) {
+	if request.Method != http.MethodPost {
+		return nil, refuse(ReasonMethod, http.StatusMethodNotAllowed)
+	}
+	// Not every ResponseWriter has deadlines; the server's ReadTimeout then
+	// takes their place.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(r.config.ReadTimeout))
+	if request.ContentLength > MaxAlert {
+		return nil, refuse(ReasonTooLarge, http.StatusRequestEntityTooLarge)
+	}
+	if request.Header.Get(signing.HookHeader) == "" {
+		return nil, refuse(ReasonUnsigned, http.StatusUnauthorized)
+	}
+	if r.config.Header != "" && !r.secondFactor(request.Header.Values(r.config.Header)) {
+		return nil, refuse(ReasonHeader, http.StatusUnauthorized)
+	}
+	arriving := &arriving{body: request.Body, places: r.places, deadline: deadline, ctx: request.Context()}
+	defer arriving.leave()
+	request.Body = arriving
+	body, err := signing.VerifyRequest(request, signing.HookHeader, r.keys, MaxAlert)
+	switch {
+	case arriving.wasRead(request.ContentLength):
+		return nil, refuse(ReasonBodyRead, http.StatusInternalServerError)
+	case err != nil:
+		// The deadline stays: the server reads what is left of the body.
+		return nil, refuse(reasonOf(err), statusOf(err))
+	}
+	// It would end a request that waits for its flag.
+	_ = control.SetReadDeadline(time.Time{})
+	// Select-option requests sign the empty string: one constant signature that
+	// everybody who has seen such a request knows.
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, refuse(ReasonEmpty, http.StatusUnauthorized)
+	}
+	return body, nil
+}
+
+func refuse(reason Reason, status int) *Decision {
+	return &Decision{Verdict: Refused, Reason: reason, Status: status}
+}
+
+func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, errBusy):
+		return ReasonBusy
+	case errors.Is(err, signing.ErrBodyTooLarge):
+		return ReasonTooLarge
+	case errors.Is(err, signing.ErrMissingSignature):
+		return ReasonUnsigned
+	case errors.Is(err, signing.ErrMalformedSignature), errors.Is(err, signing.ErrMismatch):
+		return ReasonForged
+	default:
+		return ReasonUnreadable
+	}
+}
+
+func statusOf(err error) int {
+	if errors.Is(err, errBusy) {
+		return http.StatusServiceUnavailable
+	}
+	return signing.StatusCode(err)
+}
+
+// secondFactor compares in constant time: texts are equal if they sign equally.
+func (r *Relay) secondFactor(given []string) bool {
+	if len(given) != 1 || given[0] == "" {
+		return false
+	}
+	message := []byte("second factor")
+	signature, err := signing.Sign(signing.NewSecret(given[0]), message)
+	return err == nil && signing.Verify(r.factors, message, signature) == nil
+}
+
+var errBusy = errors.New("killswitch: too many large bodies at once")
+
+// arriving is a body that is being read. Small ones need nothing, so that slow
+// strangers keep nobody out; for a larger one a place is needed from there on, so
+// that they cannot fill the memory.
+type arriving struct {
+	body     io.ReadCloser
+	places   chan struct{}
+	deadline time.Time
+	ctx      context.Context //nolint:containedctx // the request's, for as long as its body is read
+
+	read   int64
+	placed bool
+	err    error
+}
+
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.body == nil {
+		return 0, io.EOF
+	}
+	if a.read >= smallBody && !a.placed {
+		if !a.enter() {
+			return 0, errBusy
+		}
+	}
+	n, err := a.body.Read(p)
+	a.read += int64(n)
+	if err != nil {
+		a.err = err
+	}
+	return n, err
+}
+
+// Close leaves the body to the server.
+func (a *arriving) Close() error { return nil }
+
+func (a *arriving) enter() bool {
+	timer := time.NewTimer(time.Until(a.deadline))
+	defer timer.Stop()
+	select {
+	case a.places <- struct{}{}:
+		a.placed = true
+	case <-timer.C:
+	case <-a.ctx.Done():
+	}
+	return a.placed
+}
+
+func (a *arriving) leave() {
+	if a.placed {
+		<-a.places
+	}
+}
+
+// wasRead reports whether somebody has read the body before: the server gives
+// either what was announced, or an error.
+func (a *arriving) wasRead(announced int64) bool {
+	return errors.Is(a.err, http.ErrBodyReadAfterClose) || a.read == 0 && announced > 0 && (a.body == nil || errors.Is(a.err, io.EOF))
+}
+
+// read reads a verified body. A decision with a verdict is final.
+func (r *Relay) read(header http.Header, body []byte) (alert.Alert, Decision) {
+	a, err := alert.Parse(body)
+	if err != nil {
+		return a, Decision{Verdict: Ignored, Reason: ReasonMalformed, Status: http.StatusOK, Note: errorText(err)}
+	}
+	if r.config.Installation != "" && a.Installation != r.config.Installation {
+		return a, *refuse(ReasonInstallation, http.StatusUnauthorized)
+	}
+	var d Decision
+	d.describe(&a)
+	for _, named := range header.Values(resourceHeader) {
+		switch named := alert.Resource(named); {
+		case named == a.Resource:
+		case recognisable(named) && a.Resource != alert.Unknown:
+			d.Verdict, d.Reason, d.Status = Refused, ReasonContradicted, http.StatusUnauthorized
+			return a, d
+		default:
+			// A resource of which nothing is known may look like another one.
+			d.Verdict, d.Reason, d.Status = Ignored, ReasonResource, http.StatusOK
+			return a, d
+		}
+	}
+	return a, d
+}
+
+// recognisable reports whether a body of the resource would be recognised.
+func recognisable(r alert.Resource) bool {
+	switch r {
+	case alert.EventAlert, alert.MetricAlert, alert.ActivityAlert, alert.Issue, alert.Error, alert.Comment, alert.Installation:
+		return true
+	}
+	return false
+}

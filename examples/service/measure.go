@@ -20,8 +20,8 @@ type cost struct {
 }
 
 const (
-	rounds   = 7
-	perRound = 2000
+	rounds   = 50
+	perRound = 250
 )
 
 // measure returns what a request that succeeds costs, with flagtrack's hook and

@@ -169,12 +169,12 @@ func (p *play) sumUp(with, without cost) error {
 	recorded := p.sentry.flagLog.Changes()
 	healthy, afterAlert := bad.last.Sub(bad.first), bad.last.Sub(p.sentry.alertedAt())
 	fmt.Fprintf(p.out, `
-%d requests in %.1f s, half of them over gRPC; %d failed
+%d requests in %.1f s, %.0f a second, half of them over gRPC; %d failed
 errors with the right flags %d, with wrong or missing ones %d; in an OpenTelemetry trace %d
 from the first error to the last %v; after the alert %v
 a request with flagtrack %v and %.0f allocations; without %v and %.0f
 
-`, requests, p.took.Seconds(), len(p.load.failed), v.right, v.wrong, v.traced, round(healthy), round(max(afterAlert, 0)),
+`, requests, p.took.Seconds(), float64(requests)/p.took.Seconds(), len(p.load.failed), v.right, v.wrong, v.traced, round(healthy), round(max(afterAlert, 0)),
 		with.time.Round(100*time.Nanosecond), with.allocs, without.time.Round(100*time.Nanosecond), without.allocs)
 
 	var wrong []error

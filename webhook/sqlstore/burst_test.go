@@ -18,7 +18,10 @@ func TestBurst(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
 		s := open(t, dialect, t.TempDir())
 		defer s.Close()
-		const callers, each = 40, 50
+		callers, each := 40, 50
+		if raceEnabled {
+			callers = 10 // the line is as long as each of them is slow
+		}
 		handled := make(chan int, callers*each)
 		ctx, cancel := context.WithCancel(t.Context())
 		var working, calling sync.WaitGroup

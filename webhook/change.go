@@ -103,9 +103,16 @@ type Author struct {
 	Type AuthorType
 }
 
+// rules are what changes are held against before they are sent or kept.
+type rules struct {
+	maxFlag    int
+	shownNames bool
+	onWarning  func(Warning)
+}
+
 // complete fills in what the caller left to us and brings the rest into the
 // form in which it is sent.
-func (c *Client) complete(change Change, now time.Time) Change {
+func (r rules) complete(change Change, now time.Time) Change {
 	if change.ChangeID == 0 {
 		change.ChangeID = newChangeID()
 	}
@@ -115,14 +122,14 @@ func (c *Client) complete(change Change, now time.Time) Change {
 	change.CreatedAt = change.CreatedAt.UTC().Truncate(time.Microsecond)
 	change.CreatedBy.ID = trim(change.CreatedBy.ID)
 	change.Flag = trim(change.Flag)
-	if c.shownNames {
+	if r.shownNames {
 		change.Flag = ShownName(change.Flag)
 	}
 	return change
 }
 
 // validate holds a completed change against Sentry's rules.
-func (c *Client) validate(change Change) error {
+func (r rules) validate(change Change) error {
 	refuse := func(field, reason string, args ...any) error {
 		return &ChangeError{Field: field, Reason: fmt.Sprintf(reason, args...)}
 	}
@@ -139,7 +146,7 @@ func (c *Client) validate(change Change) error {
 	if reason := textFault(change.CreatedBy.ID, MaxAuthorID); reason != "" {
 		return refuse("CreatedBy.ID", "%s", reason)
 	}
-	if reason := textFault(change.Flag, c.maxFlag); reason != "" {
+	if reason := textFault(change.Flag, r.maxFlag); reason != "" {
 		return refuse("Flag", "%s", reason)
 	}
 	return nil
@@ -206,17 +213,17 @@ func ShownName(flag string) string { return flagname.Shown(flag) }
 const futureTolerance = time.Minute
 
 // warn is called with changes that are all valid, before they are sent.
-func (c *Client) warn(changes []Change, now time.Time) {
+func (r rules) warn(changes []Change, now time.Time) {
 	for _, change := range changes {
 		if !Correlates(change.Flag) {
-			c.onWarning(Warning{
+			r.onWarning(Warning{
 				change.Flag, "Flag",
 				fmt.Sprintf("never matches an evaluated flag, whose name Sentry keeps only if it is 1 to 200 of a-z, A-Z, 0-9, '_', '.', ':' and '-'; "+
 					"package flagtrack shows it as %q: set Config.ShownNames to send that", ShownName(change.Flag)),
 			})
 		}
 		if change.CreatedAt.After(now.Add(futureTolerance)) {
-			c.onWarning(Warning{change.Flag, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
+			r.onWarning(Warning{change.Flag, "CreatedAt", "lies in the future; Sentry's log does not show the change until then"})
 		}
 	}
 }

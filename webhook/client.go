@@ -20,14 +20,12 @@ const userAgent = "sentryflags-go/0.1.0"
 // what the answer means. It does not retry: the emitter does. It is safe for
 // concurrent use.
 type Client struct {
-	endpoint   *url.URL
-	secrets    []signing.Secret
-	current    atomic.Int32 // the index of the secret that worked last
-	maxFlag    int
-	shownNames bool
-	timeout    time.Duration
-	transport  http.RoundTripper
-	onWarning  func(Warning)
+	endpoint  *url.URL
+	secrets   []signing.Secret
+	current   atomic.Int32 // the index of the secret that worked last
+	timeout   time.Duration
+	transport http.RoundTripper
+	rules
 }
 
 // NewClient checks the configuration and makes a client; it sends nothing. Its
@@ -42,13 +40,11 @@ func NewClient(config Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		endpoint:   endpoint,
-		secrets:    append([]signing.Secret(nil), config.Secrets...),
-		maxFlag:    config.MaxFlag,
-		shownNames: config.ShownNames,
-		timeout:    config.timeout(),
-		transport:  config.HTTPClient.Transport,
-		onWarning:  config.OnWarning,
+		endpoint:  endpoint,
+		secrets:   append([]signing.Secret(nil), config.Secrets...),
+		timeout:   config.timeout(),
+		transport: config.HTTPClient.Transport,
+		rules:     rules{config.MaxFlag, config.ShownNames, config.OnWarning},
 	}
 	return c, nil
 }

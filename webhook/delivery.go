@@ -126,6 +126,7 @@ func (d *delivery) delivered(entries []queue.Entry) []queue.Outcome {
 	for i, entry := range entries {
 		outcomes[i] = queue.Outcome{ID: entry.ID, Seq: entry.Seq, State: queue.Done}
 	}
+	d.state.delivered.Add(int64(len(entries)))
 	d.most = min(d.size, d.most+1)
 	d.guilty = false
 	d.answered()
@@ -172,6 +173,7 @@ func (d *delivery) refused(entry queue.Entry, err error) ([]queue.Outcome, time.
 }
 
 func (d *delivery) die(entry queue.Entry, reason string, err error) queue.Outcome {
+	d.state.rejected.Add(1)
 	d.log.Error("webhook: a change was rejected and is in the dead letters",
 		"queue", d.queue, "item", entry.ID, "flag", entry.Key, "error", err)
 	d.events.send(Event{
@@ -185,7 +187,7 @@ func (d *delivery) die(entry queue.Entry, reason string, err error) queue.Outcom
 func (d *delivery) pause(n int, err error) time.Duration {
 	d.failures++
 	wait := d.backoff(err)
-	d.state.setTrouble(d.queue, func(t *trouble) { t.sentry = failures{d.failures, err, time.Now()} })
+	d.state.setTrouble(d.queue, func(t *trouble) { t.sentry = t.sentry.another(d.failures, err) })
 	report := d.log.Warn
 	if needsPerson(err) || errors.Is(err, ErrRefused) || errors.Is(err, ErrRejected) {
 		report = d.log.Error
@@ -245,7 +247,7 @@ func (d *delivery) report(r queue.Report) {
 		d.log.Warn("webhook: the store fails at something that delivery does not wait for", "queue", d.queue, "error", r.Err)
 		return
 	}
-	d.state.setTrouble(d.queue, func(t *trouble) { t.store = failures{r.Failures, r.Err, time.Now()} })
+	d.state.setTrouble(d.queue, func(t *trouble) { t.store = t.store.another(r.Failures, r.Err) })
 	what := "webhook: the store fails, delivery waits; what it has accepted stays there"
 	if errors.Is(r.Err, queue.ErrHandler) {
 		what = "webhook: a request has not ended in time or has panicked: look at Config.HTTPClient's Transport and at the Logger; delivery waits"

@@ -328,8 +328,8 @@ func (e *Emitter) lookAround(ctx context.Context) {
 func (e *Emitter) endRest(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(call, e.config.Queue)
-	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats().Paused {
+	stats, err := e.store.Stats(call, e.config.Queue, 0)
+	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats([]string{e.config.Queue}).Paused {
 		return // or this process itself has said why
 	}
 	if err = e.client.Check(ctx); err == nil {
@@ -366,6 +366,11 @@ func (e *Emitter) reportUnattended(ctx context.Context, reported map[string]bool
 	}
 	e.state.setUnattended(others)
 }
+
+// Queue is what the queue of an emitter with this client is called, unless
+// [EmitterConfig.Queue] says otherwise: for a process that looks into the store
+// without an emitter.
+func (c *Client) Queue() string { return c.destination() }
 
 // destination names the queue of the client's Sentry and organisation. The
 // regions of sentry.io are one: an organisation's name is unique among them.

@@ -301,11 +301,11 @@ func (s *frozenStore) Due(ctx context.Context, name string, after int64, limit i
 	return s.Store.Due(ctx, name, after, limit)
 }
 
-func (s *frozenStore) Stats(ctx context.Context, name string) (queue.Stats, error) {
+func (s *frozenStore) Stats(ctx context.Context, name string, most int) (queue.Stats, error) {
 	if err := s.wait(ctx); err != nil {
 		return queue.Stats{}, err
 	}
-	return s.Store.Stats(ctx, name)
+	return s.Store.Stats(ctx, name, most)
 }
 
 // TestEmitterSaysThatTheStoreHangs: an event, a log line and a number, within the

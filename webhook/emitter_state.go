@@ -3,7 +3,10 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
@@ -24,6 +27,8 @@ type emitterState struct {
 	lingering  *time.Timer
 	troubles   map[string]trouble
 	unattended int
+
+	delivered, rejected atomic.Int64 // changes, of all its queues
 }
 
 // trouble is why a queue's delivery waits, for each of the two causes.
@@ -32,9 +37,18 @@ type trouble struct {
 }
 
 type failures struct {
-	n   int // in a row
-	err error
-	at  time.Time
+	n         int // in a row
+	err       error
+	since, at time.Time // of the first and of the last
+}
+
+// another is the next failure in a row.
+func (f failures) another(n int, err error) failures {
+	now := time.Now()
+	if f.n == 0 {
+		f.since = now
+	}
+	return failures{n, err, f.since, now}
 }
 
 func (s *emitterState) init(config EmitterConfig) {
@@ -157,10 +171,15 @@ type EmitterStats struct {
 	OldestAge time.Duration
 	// Paused says that delivery waits after a failure, of this process or of
 	// another one: set an alarm on it. Failures is how many there were in a row
-	// here, and LastError the last one.
-	Paused    bool
-	Failures  int
-	LastError error
+	// here, PausedSince when the first was, and LastError the last one; they are
+	// zero when another process has failed.
+	Paused      bool
+	PausedSince time.Time
+	Failures    int
+	LastError   error
+	// Delivered and Rejected are how many changes this emitter has delivered, and
+	// how many it has sent to the dead letters, since it began.
+	Delivered, Rejected int64
 	// Unattended is in how many other queues of the store something waits that
 	// nobody works on.
 	Unattended int
@@ -169,24 +188,33 @@ type EmitterStats struct {
 }
 
 // Stats returns the numbers of the queue and of this emitter. If the store does
-// not answer they are those of this emitter alone, with the error.
+// not answer they are those of this emitter alone, with the error. All that waits
+// is counted; [Inspector.Stats] counts no further than asked.
 func (e *Emitter) Stats(ctx context.Context) (EmitterStats, error) {
+	return e.stats(ctx, 0, slices.Collect(maps.Keys(e.state.wakes))...)
+}
+
+// stats are the numbers of some of the emitter's queues.
+func (e *Emitter) stats(ctx context.Context, most int, queues ...string) (EmitterStats, error) {
 	if ctx == nil {
 		return EmitterStats{}, errNilContext
 	}
-	stats := e.state.stats()
+	stats := e.state.stats(queues)
 	stats.DroppedEvents = e.events.dropped.Load()
-	for name := range e.state.wakes {
-		q, err := e.store.Stats(ctx, name)
-		if err != nil {
-			return stats, fmt.Errorf("webhook: stats: %w", err)
+	for _, name := range queues {
+		if err := stats.count(ctx, e.store, name, most); err != nil {
+			return stats, err
 		}
-		stats.add(q)
 	}
 	return stats, nil
 }
 
-func (s *EmitterStats) add(q queue.Stats) {
+// count adds the numbers of a queue.
+func (s *EmitterStats) count(ctx context.Context, store queue.Store, name string, most int) error {
+	q, err := store.Stats(ctx, name, most)
+	if err != nil {
+		return fmt.Errorf("webhook: stats: %w", err)
+	}
 	s.Waiting += q.Waiting
 	s.Dead += q.Dead
 	s.DroppedDead += q.Dropped
@@ -196,21 +224,27 @@ func (s *EmitterStats) add(q queue.Stats) {
 	if q.Rest > 0 && q.Waiting > 0 {
 		s.Paused = true
 	}
+	return nil
 }
 
-func (s *emitterState) stats() EmitterStats {
+// stats are why the deliveries of these queues wait.
+func (s *emitterState) stats(queues []string) EmitterStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := EmitterStats{Unattended: s.unattended}
+	stats := EmitterStats{Unattended: s.unattended, Delivered: s.delivered.Load(), Rejected: s.rejected.Load()}
 	var at time.Time
-	for _, queue := range s.troubles {
-		for _, cause := range []failures{queue.sentry, queue.store} {
+	for _, name := range queues {
+		trouble := s.troubles[name]
+		for _, cause := range []failures{trouble.sentry, trouble.store} {
 			if cause.n == 0 {
 				continue
 			}
 			stats.Paused = true
 			if !cause.at.Before(at) {
 				stats.Failures, stats.LastError, at = cause.n, cause.err, cause.at
+			}
+			if stats.PausedSince.IsZero() || cause.since.Before(stats.PausedSince) {
+				stats.PausedSince = cause.since
 			}
 		}
 	}

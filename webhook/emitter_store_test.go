@@ -172,6 +172,6 @@ func TestEmitterOldestAgeWithAClockSetBack(t *testing.T) {
 
 type futureStore struct{ queue.Store }
 
-func (futureStore) Stats(context.Context, string) (queue.Stats, error) {
+func (futureStore) Stats(context.Context, string, int) (queue.Stats, error) {
 	return queue.Stats{Waiting: 1, Oldest: time.Now().Add(time.Hour).Round(0)}, nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
-func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
+func (r rules) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
 	taken := make(map[int64]int, len(changes))
 	for i, change := range changes {
 		if change.ChangeID == 0 {
@@ -34,7 +34,7 @@ func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
 	encoded, sent := make([][]byte, len(changes)), make([]Change, len(changes))
 	for i, change := range changes {
 		var err error
-		encoded[i], sent[i], err = c.encodeUnique(change, now, taken)
+		encoded[i], sent[i], err = r.encodeUnique(change, now, taken)
 		if invalid, ok := errors.AsType[*ChangeError](err); ok {
 			invalid.Index = i
 		}
@@ -43,20 +43,20 @@ func (c *Client) encodeAll(changes []Change, now time.Time) ([][]byte, error) {
 		}
 		taken[sent[i].ChangeID] = i
 	}
-	c.warn(sent, now)
+	r.warn(sent, now)
 	return encoded, nil
 }
 
 // encodeUnique encodes a change; an identifier that is made up for it is none
 // of those taken.
-func (c *Client) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
+func (r rules) encodeUnique(change Change, now time.Time, taken map[int64]int) ([]byte, Change, error) {
 	if change.ChangeID == 0 {
 		change.ChangeID = newChangeID()
 		for _, used := taken[change.ChangeID]; used; _, used = taken[change.ChangeID] {
 			change.ChangeID = newChangeID()
 		}
 	}
-	return c.encode(change, now)
+	return r.encode(change, now)
 }
 
 // timeFormat is ISO 8601 to the microsecond, which is as fine as Sentry stores.
@@ -77,9 +77,9 @@ type wireAuthor struct {
 
 // encode completes a change, checks it and returns it as the JSON object that
 // goes into a request. A refusal is a *ChangeError without its Index.
-func (c *Client) encode(change Change, now time.Time) ([]byte, Change, error) {
-	change = c.complete(change, now)
-	if err := c.validate(change); err != nil {
+func (r rules) encode(change Change, now time.Time) ([]byte, Change, error) {
+	change = r.complete(change, now)
+	if err := r.validate(change); err != nil {
 		return nil, Change{}, err
 	}
 	encoded, err := json.Marshal(wireChange{
@@ -116,10 +116,10 @@ func joinBody(dst []byte, encoded ...[]byte) []byte {
 
 // items checks changes and turns them into items for a store. The body of one is
 // the change as it goes into a request.
-func (c *Client) items(changes []Change, now time.Time) ([]queue.Item, error) {
+func (r rules) items(changes []Change, now time.Time) ([]queue.Item, error) {
 	items, sent := make([]queue.Item, len(changes)), make([]Change, len(changes))
 	for i, change := range changes {
-		encoded, complete, err := c.encode(change, now)
+		encoded, complete, err := r.encode(change, now)
 		if err == nil {
 			items[i] = queue.Item{ID: itemID(complete, encoded), Key: itemKey(complete.Flag), Body: encoded}
 			if items[i].Validate() != nil {
@@ -134,7 +134,7 @@ func (c *Client) items(changes []Change, now time.Time) ([]queue.Item, error) {
 		}
 		sent[i] = complete
 	}
-	c.warn(sent, now)
+	r.warn(sent, now)
 	return items, nil
 }
 

@@ -197,7 +197,7 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 	if p.store == nil {
 		fmt.Fprintln(out, "store:         none: a crash loses what is under way")
 	} else {
-		_, err := p.store.Stats(ctx, killswitch.QueueName("", "check"))
+		_, err := p.store.Stats(ctx, killswitch.QueueName("", "check"), 1)
 		say("store", err)
 		if names, err := queue.Unattended(ctx, p.store, time.Minute); err == nil && len(names) > 0 {
 			fmt.Fprintf(out, "warning: something waits in queues that nobody works on: %s\n", strings.Join(names, ", "))

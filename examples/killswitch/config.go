@@ -31,6 +31,12 @@ type config struct {
 type fileConfig struct {
 	// Listen is the address to listen on. Defaults to ":8080".
 	Listen string `json:"listen"`
+	// Console is the address of the page for people, "127.0.0.1:8081" say. Defaults
+	// to none. It takes the password of KILLSWITCH_CONSOLE_PASSWORD, or prints one
+	// that it has made up. ConsoleHosts are the names by which it is reached, if
+	// not only over loopback.
+	Console      string   `json:"console"`
+	ConsoleHosts []string `json:"console_hosts"`
 	// Path is where Sentry posts to. Defaults to "/sentry".
 	Path string `json:"path"`
 	// Store is the SQLite file that keeps the journal and records.

@@ -18,10 +18,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
+	var status exitStatus
 	switch {
 	case err == nil:
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
+	case errors.As(err, &status):
+		os.Exit(int(status))
 	default:
 		fmt.Fprintln(os.Stderr, "killswitch:", err)
 		os.Exit(1)
@@ -46,6 +49,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(stderr, nil))
+	if flags.Arg(0) == "queue" {
+		return runQueue(ctx, config, flags.Args()[1:], stdout, stderr)
+	}
 	if flags.NArg() > 0 {
 		return runTool(ctx, config, flags.Args(), stdout, stderr)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/console"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
@@ -119,6 +121,11 @@ func (p *parts) openStore() error {
 	return nil
 }
 
+// flagLog makes the client of Sentry's flag log.
+func (c config) flagLog() (*webhook.Client, error) {
+	return webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
+}
+
 // newEmitter makes what records switches in Sentry's flag log.
 func (p *parts) newEmitter(o options) error {
 	c := p.config
@@ -126,8 +133,7 @@ func (p *parts) newEmitter(o options) error {
 		return nil
 	}
 	var err error
-	p.flags, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
-	if err != nil {
+	if p.flags, err = c.flagLog(); err != nil {
 		return err
 	}
 	store := p.store
@@ -159,8 +165,9 @@ func (p *parts) close(ctx context.Context) error {
 // service is what runs: the relay with all it needs.
 type service struct {
 	*parts
-	relay   *killswitch.Relay
-	checker *checker
+	relay     *killswitch.Relay
+	checker   *checker
+	decisions *console.Decisions
 }
 
 func newService(ctx context.Context, c config, o options) (*service, error) {
@@ -171,13 +178,14 @@ func newService(ctx context.Context, c config, o options) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{parts: p, checker: newChecker(p, o.log())}
+	s := &service{parts: p, checker: newChecker(p, o.log()), decisions: &console.Decisions{}}
 	relay := killswitch.Config{
 		Secrets: c.clientSecrets, Rules: p.rules, Togglers: p.togglers, Installation: c.Sentry.Installation,
 		Header: c.Sentry.Header, HeaderValues: c.headerValues, Store: p.store,
 		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: c.DryRun,
 		Logger: o.log(), OnReport: o.onReport,
 		OnDecision: func(d killswitch.Decision) {
+			s.decisions.Add(string(d.Verdict), string(d.Reason))
 			if d.Verdict == killswitch.Acted {
 				s.checker.giveWay()
 			}
@@ -204,7 +212,12 @@ func (s *service) handler() http.Handler {
 		killswitch.WriteHealth(w, append(s.relay.Health(r.Context()), s.checker.troubles()...))
 	})
 	mux.HandleFunc("GET /livez", s.relay.ServeLive)
-	mux.HandleFunc("GET /metrics", s.relay.ServeMetrics)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		s.relay.ServeMetrics(w, r)
+		if s.emitter != nil {
+			_ = s.emitter.WriteMetrics(r.Context(), w) // nobody is left to tell
+		}
+	})
 	return mux
 }
 
@@ -223,6 +236,11 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
+	stopConsole, err := s.serveConsole(ctx, logger, os.Stderr)
+	if err != nil {
+		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
+	}
+	defer stopConsole()
 	s.say(ctx, logger)
 	// Alerts are taken already while the flag systems are asked.
 	checking, stop := context.WithCancel(ctx)

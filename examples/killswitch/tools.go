@@ -20,7 +20,8 @@ import (
 // toolWithin bounds what a tool does.
 const toolWithin = time.Minute
 
-// runTool is a command: explain, list, retry, discard or restore.
+// runTool is a command: explain, list, retry, discard or restore. For queue see
+// runQueue.
 func runTool(ctx context.Context, c config, args []string, out, log io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, toolWithin)
 	defer cancel()
@@ -32,7 +33,7 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 		"list": list, "retry": retry, "discard": discard, "restore": restore,
 	}[name]
 	if !found {
-		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard and restore", name)
+		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard, restore and queue", name)
 	}
 	p, err := newParts(ctx, c, options{logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {

@@ -273,7 +273,7 @@ func (h *history) verdict(t *testing.T) string {
 			return fmt.Sprintf("%s: switched without a record", flag)
 		}
 	}
-	stats, err := h.store.Stats(t.Context(), testQueue)
+	stats, err := h.store.Stats(t.Context(), testQueue, 0)
 	if err != nil || stats.Waiting > 0 {
 		return fmt.Sprintf("%d still wait, %v", stats.Waiting, err)
 	}

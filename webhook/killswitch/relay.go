@@ -321,14 +321,14 @@ func (r *Relay) Close(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	r.closeOnce.Do(func() {
+	r.closeOnce.Do(func() { //nolint:contextcheck // it ends on its own, or when it is cancelled
 		r.gate.Lock()
 		close(r.closing)
 		r.gate.Unlock()
 		if !r.lossy {
 			close(r.hurry)
 		}
-		go r.end() //nolint:contextcheck // it ends on its own, or when it is cancelled
+		go r.end()
 	})
 	early, cancel := context.WithCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -388,7 +388,7 @@ func (r *Relay) end() {
 func (r *Relay) drain() {
 	for _, j := range r.journals {
 		for r.ctx.Err() == nil && !r.config.DryRun {
-			stats, err := j.store.Stats(r.ctx, j.queue)
+			stats, err := j.store.Stats(r.ctx, j.queue, 0)
 			if err != nil || stats.Waiting+j.unwritten() == 0 {
 				break
 			}

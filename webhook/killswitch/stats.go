@@ -56,7 +56,7 @@ func (r *Relay) Stats(ctx context.Context) (Stats, error) {
 		total.InMemory += j.unwritten()
 	}
 	for _, j := range r.journals {
-		stats, err := j.store.Stats(ctx, j.queue)
+		stats, err := j.store.Stats(ctx, j.queue, 0)
 		if err != nil {
 			return total, fmt.Errorf("%w: %w", ErrStore, err)
 		}

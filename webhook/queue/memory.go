@@ -320,13 +320,19 @@ func (m *Memory) Note(ctx context.Context, queue, name string) (Note, error) {
 }
 
 // Stats implements [Store].
-func (m *Memory) Stats(ctx context.Context, queue string) (Stats, error) {
+func (m *Memory) Stats(ctx context.Context, queue string, most int) (Stats, error) {
+	if err := ValidateMost(most); err != nil {
+		return Stats{}, err
+	}
 	q, err := m.enter(ctx, queue)
 	if err != nil {
 		return Stats{}, err
 	}
 	defer m.mu.Unlock()
 	stats, now, lease := q.stats(), time.Now(), m.leases[queue]
+	if most > 0 {
+		stats.Waiting, stats.Dead = min(stats.Waiting, most), min(stats.Dead, most)
+	}
 	stats.Held = lease.owner != "" && now.Before(lease.until)
 	stats.Rest = max(0, lease.rest.Sub(now))
 	return stats, nil

@@ -182,7 +182,7 @@ func Unattended(ctx context.Context, s Store, grace time.Duration) ([]string, er
 		if len(due) == 0 || time.Since(due[0].Due) <= grace {
 			continue
 		}
-		stats, err := s.Stats(ctx, queue)
+		stats, err := s.Stats(ctx, queue, 1)
 		if err != nil {
 			return nil, err
 		}

@@ -202,7 +202,7 @@ func TestRunIdleWritesNothing(t *testing.T) {
 		start(t, store, queue.Config{}, w.handle)
 		add(t, store, 1, 10)
 		time.Sleep(5 * time.Second)
-		if stats, err := store.Stats(t.Context(), name); err != nil || stats.Held {
+		if stats, err := store.Stats(t.Context(), name, 1); err != nil || stats.Held {
 			t.Errorf("the lease is not given back: %+v, %v", stats, err)
 		}
 		time.Sleep(5 * time.Second)
@@ -211,7 +211,7 @@ func TestRunIdleWritesNothing(t *testing.T) {
 		if n := store.writes.Load(); n != 0 || len(w.all()) != 10 {
 			t.Errorf("%d writes in an idle minute, %d handled", n, len(w.all()))
 		}
-		if stats, err := store.Stats(t.Context(), name); err != nil || stats.Held {
+		if stats, err := store.Stats(t.Context(), name, 1); err != nil || stats.Held {
 			t.Errorf("an idle queue has a holder: %+v, %v", stats, err)
 		}
 	})
@@ -473,7 +473,7 @@ func TestRunRestIsEverybodys(t *testing.T) {
 		if n := w.calls(); n != 10 {
 			t.Errorf("tried %d times in ten minutes, want 10", n)
 		}
-		if stats, _ := store.Stats(t.Context(), name); stats.Rest == 0 {
+		if stats, _ := store.Stats(t.Context(), name, 1); stats.Rest == 0 {
 			t.Errorf("stats: %+v", stats)
 		}
 	})

@@ -87,8 +87,10 @@ type Store interface {
 	// 0 and no body, which is no error.
 	Note(ctx context.Context, queue, name string) (Note, error)
 
-	// Stats counts what the queue holds.
-	Stats(ctx context.Context, queue string) (Stats, error)
+	// Stats counts what the queue holds, and stops at most of each: a count that
+	// is most stands for so many or more. Databases count by reading, so that
+	// this is what it costs. 0 counts all.
+	Stats(ctx context.Context, queue string, most int) (Stats, error)
 
 	// Queues lists the queues in which something waits, by name.
 	Queues(ctx context.Context) ([]string, error)
@@ -285,6 +287,15 @@ func ValidateSettle(owner string, outcomes []Outcome) error {
 	return nil
 }
 
+// ValidateMost checks the argument of [Store.Stats]. Its error is [ErrInvalid].
+// Every [Store] calls it.
+func ValidateMost(most int) error {
+	if most < 0 {
+		return fmt.Errorf("%w: the most to count must not be negative", ErrInvalid)
+	}
+	return nil
+}
+
 // ValidateRevision checks the arguments of [Store.Revise]. Its error is
 // [ErrInvalid]. Every [Store] calls it.
 func ValidateRevision(e Entry, with *Item) error {
@@ -299,9 +310,10 @@ func ValidateRevision(e Entry, with *Item) error {
 
 // Stats are the numbers of one queue.
 type Stats struct {
-	// Waiting is how many entries wait, due or not.
+	// Waiting is how many entries wait, due or not, counted up to the most that
+	// was asked for.
 	Waiting int
-	// Dead is how many are dead.
+	// Dead is how many are dead, counted likewise.
 	Dead int
 	// Oldest is when the oldest waiting entry was added or last revised. Zero if
 	// none waits.

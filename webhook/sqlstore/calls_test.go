@@ -39,7 +39,7 @@ func everyCall(t *testing.T, store *sqlstore.Store) {
 	must("List", err)
 	_, err = store.Note(ctx, q, "note")
 	must("Note", err)
-	stats, err := store.Stats(ctx, q)
+	stats, err := store.Stats(ctx, q, 0)
 	must("Stats", err)
 	if stats.Waiting != 2 || !stats.Held {
 		t.Errorf("Stats: %+v", stats)

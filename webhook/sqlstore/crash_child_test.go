@@ -159,11 +159,15 @@ func (c childConfig) emit(ctx context.Context) error {
 		if acked[change.ChangeID] {
 			return nil
 		}
-		if err := emitter.Emit(ctx, change); err != nil {
+		err := emitter.Emit(ctx, change)
+		for errors.Is(err, sqlstore.ErrBusy) { // the same change, on a machine with much to do
+			err = emitter.Emit(ctx, change)
+		}
+		if err != nil {
 			return err
 		}
 		time.Sleep(c.Pace)
-		_, err := fmt.Fprintf(journal, "%d\n", change.ChangeID)
+		_, err = fmt.Fprintf(journal, "%d\n", change.ChangeID)
 		return err
 	})
 	if err != nil {

@@ -109,10 +109,10 @@ func TestCrash(t *testing.T) {
 			total.acked += result.acked
 			total.lost += result.lost
 			total.repeats += result.repeats
+			if !slices.Contains(engines, engineName(run.dialect)) {
+				engines = append(engines, engineName(run.dialect))
+			}
 		})
-		if !slices.Contains(engines, engineName(run.dialect)) {
-			engines = append(engines, engineName(run.dialect))
-		}
 	}
 	fmt.Printf("crash: engines=%s kills=%d acked=%d lost=%d repeats=%d\n",
 		strings.Join(engines, ","), total.kills, total.acked, total.lost, total.repeats)

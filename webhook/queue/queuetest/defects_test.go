@@ -58,6 +58,14 @@ var defects = map[string]struct {
 	"adds the items without the note":   {"NoteAndItems", altered(broken{add: addItemsFirst})},
 	"compares a note before the swap":   {"NoteRace", altered(broken{add: addComparing})},
 	"does not see who works":            {"Stats", altered(broken{lease: leaseElsewhere})},
+	"counts all that there is":          {"Stats", func(m *queue.Memory) queue.Store { return tireless{m} }},
+}
+
+// tireless does not stop counting.
+type tireless struct{ *queue.Memory }
+
+func (s tireless) Stats(ctx context.Context, name string, most int) (queue.Stats, error) {
+	return s.Memory.Stats(ctx, name, min(most, 0))
 }
 
 // broken replaces calls of a store.

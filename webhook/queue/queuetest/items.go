@@ -247,12 +247,14 @@ func (s *suite) limits() {
 	_, owner := store.Lease(ctx, name, "", s.unit())
 	_, many := store.List(ctx, name, queue.Filter{Limit: queue.MaxList + 1})
 	_, negative := store.List(ctx, name, queue.Filter{Limit: -1})
+	_, less := store.Stats(ctx, name, -1)
 	other := item("other")
 	for what, err := range map[string]error{
 		"Lease for nothing":         ttl,
 		"Lease for nobody":          owner,
 		"List of too many":          many,
 		"List of a negative number": negative,
+		"Stats up to less than 0":   less,
 		"Release by nobody":         store.Release(ctx, name, "", 0),
 		"Settle by nobody":          store.Settle(ctx, name, "", done(e)),
 		"Settle as discarded":       store.Settle(ctx, name, "me", queue.Outcome{ID: "a", Seq: 1, State: queue.Discarded}),
@@ -292,7 +294,7 @@ func (s *suite) calls(ctx context.Context, store queue.Store, name, note, owner 
 	errs["Revise"] = store.Revise(ctx, name, e, nil)
 	_, errs["Discard"] = store.Discard(ctx, name, e)
 	_, errs["Note"] = store.Note(ctx, name, note)
-	_, errs["Stats"] = store.Stats(ctx, name)
+	_, errs["Stats"] = store.Stats(ctx, name, 0)
 	return errs
 }
 

@@ -350,4 +350,9 @@ func (s *suite) stats() {
 	if !s.counts(store, 2, 2).Held {
 		s.Error("the lease is not seen")
 	}
+	for most, want := range []int{2, 1, 2, 2} {
+		if stats, err := store.Stats(s.Context(), name, most); stats.Waiting != want || stats.Dead != want || stats.Oldest.IsZero() || !stats.Held || err != nil {
+			s.Errorf("Stats up to %d: %+v, %v", most, stats, err)
+		}
+	}
 }

@@ -277,7 +277,7 @@ func (s *suite) is(store queue.Store, id string, state queue.State) queue.Entry 
 
 func (s *suite) counts(store queue.Store, waiting, dead int) queue.Stats {
 	s.Helper()
-	stats, err := store.Stats(s.Context(), name)
+	stats, err := store.Stats(s.Context(), name, 0)
 	if err != nil {
 		s.Fatalf("Stats: %v", err)
 	}

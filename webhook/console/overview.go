@@ -1,0 +1,243 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+const (
+	// countMost is where counts end: what they cost does not grow beyond.
+	countMost = 1000
+	// reasonsMost is of how many dead letters the reasons are counted.
+	reasonsMost = 150
+	lettersPage = 20
+	logPage     = 40
+)
+
+// overview is the page as such.
+type overview struct {
+	Queue     *queueView
+	Letters   *lettersView
+	Log       *logView
+	Switches  *switchesView
+	Decisions *[]decided
+	Sources   *[]Source
+}
+
+func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
+	defer cancel()
+	query := r.URL.Query()
+	f := frame{Body: "overview", Notice: notices[query.Get("did")]}
+	var view overview
+	status := http.StatusOK
+	if c.config.Inspector != nil {
+		if err := c.readQueue(ctx, &view, query); err != nil {
+			f.Problem, status = "The store does not answer: "+err.Error(), http.StatusServiceUnavailable
+			view.Queue, view.Letters, view.Log = nil, nil, nil
+		}
+	}
+	if c.config.Switches != nil {
+		off, err := c.config.Switches.SwitchedOff(ctx)
+		view.Switches = &switchesView{Off: off}
+		if err != nil {
+			view.Switches.Problem, status = err.Error(), http.StatusServiceUnavailable
+		}
+	}
+	if c.config.Decisions != nil {
+		counts := c.config.Decisions.counts(time.Now())
+		view.Decisions = &counts
+	}
+	if c.config.Sources != nil {
+		sources := c.config.Sources()
+		view.Sources = &sources
+	}
+	f.View = view
+	c.render(w, r, status, f)
+}
+
+// notices are what the page can be asked to say.
+var notices = map[string]string{
+	"corrected": "The corrected change is on its way to Sentry.",
+	"replayed":  "The change is on its way to Sentry again.",
+	"discarded": "The change is discarded: Sentry will not get it.",
+	"restored":  "The flag is as it was before it was switched off.",
+}
+
+// queueView is the queue now.
+type queueView struct {
+	Name          string
+	Waiting, Dead string
+	None          bool // nothing waits
+	AnyDead       bool
+	Oldest        time.Duration
+	Paused        bool
+	PausedFor     time.Duration // 0 if it is not known
+	Why           string
+	Failures      int
+	Plot          plot
+}
+
+func (c *Console) readQueue(ctx context.Context, view *overview, query url.Values) error {
+	inspector := c.config.Inspector
+	stats, err := inspector.Stats(ctx, countMost+1)
+	if err != nil {
+		return err
+	}
+	plot, err := c.tally.update(ctx, inspector, time.Now())
+	if err != nil {
+		return err
+	}
+	view.Queue = queueOf(inspector.Queue(), stats, plot)
+	if view.Letters, err = c.readLetters(ctx, query); err != nil {
+		return err
+	}
+	view.Log, err = c.readLog(ctx, query)
+	return err
+}
+
+func queueOf(name string, stats webhook.EmitterStats, plot plot) *queueView {
+	v := &queueView{
+		Name: name, Waiting: number(stats.Waiting, countMost), Dead: number(stats.Dead, countMost), None: stats.Waiting == 0, AnyDead: stats.Dead > 0,
+		Oldest: stats.OldestAge, Paused: stats.Paused, Failures: stats.Failures, Plot: plot,
+	}
+	switch {
+	case stats.LastError != nil:
+		v.Why = stats.LastError.Error()
+		v.PausedFor = time.Since(stats.PausedSince)
+	case stats.Paused:
+		v.Why = "Another process that delivers from this queue has failed; its log says why."
+	}
+	return v
+}
+
+// lettersView is a page of the dead letters.
+type lettersView struct {
+	Letters []letter
+	Reasons []queue.ReasonCount
+	// Counted is of how many of them the reasons are counted, 0 for all.
+	Counted int
+	// Older is the query of the page with older ones; Newer says that this is
+	// such a page.
+	Older template.URL
+	Newer bool
+}
+
+func (c *Console) readLetters(ctx context.Context, query url.Values) (*lettersView, error) {
+	before := seqOf(query, "letters")
+	dead, err := c.config.Inspector.List(ctx, queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Before: before, Limit: lettersPage + 1})
+	if err != nil {
+		return nil, err
+	}
+	v := &lettersView{Newer: before != 0}
+	if len(dead) > lettersPage {
+		dead = dead[:lettersPage]
+		v.Older = encoded(url.Values{"letters": {strconv.FormatInt(dead[lettersPage-1].Seq, 10)}})
+	}
+	for _, entry := range dead {
+		v.Letters = append(v.Letters, letterOf(entry))
+	}
+	if len(dead) == 0 {
+		return v, nil
+	}
+	reasons, all, err := c.config.Inspector.CountReasons(ctx, reasonsMost)
+	if err != nil {
+		return nil, err
+	}
+	if !all {
+		v.Counted = reasonsMost
+	}
+	v.Reasons = reasons[:min(len(reasons), 10)]
+	return v, nil
+}
+
+// letter is an entry as it is shown.
+type letter struct {
+	Entry queue.Entry
+	// Known says that there is a change in it.
+	Known  bool
+	Change webhook.Change
+	// Query names it.
+	Query template.URL
+}
+
+func letterOf(entry queue.Entry) letter {
+	change, err := webhook.DecodeItem(entry.Item)
+	if err != nil {
+		change.Flag = entry.Key
+	}
+	return letter{Entry: entry, Known: err == nil, Change: change, Query: letterQuery(entry.ID, entry.Seq)}
+}
+
+func letterQuery(id string, seq int64) template.URL {
+	return encoded(url.Values{"id": {id}, "seq": {strconv.FormatInt(seq, 10)}})
+}
+
+// encoded is a query that the template need not encode: nothing in it is left as
+// it came.
+func encoded(values url.Values) template.URL {
+	return template.URL(values.Encode()) //nolint:gosec // see above
+}
+
+// logView is a page of the flag log as delivered.
+type logView struct {
+	Flag  string // the one that is asked for
+	Lines []letter
+	Older template.URL
+	Newer bool
+	// Problem is why it cannot be shown.
+	Problem string
+}
+
+func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, error) {
+	v := &logView{Flag: query.Get("flag")}
+	before := seqOf(query, "log")
+	v.Newer = before != 0
+	if (queue.Item{ID: "-", Key: v.Flag}).Validate() != nil {
+		v.Problem = fmt.Sprintf("A flag's name is text of at most %d bytes.", queue.MaxKey)
+		return v, nil
+	}
+	done, err := c.config.Inspector.List(ctx, queue.Filter{
+		States: []queue.State{queue.Done}, Key: v.Flag, Newest: true, Before: before, Limit: logPage + 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(done) > logPage {
+		done = done[:logPage]
+		older := url.Values{"log": {strconv.FormatInt(done[logPage-1].Seq, 10)}}
+		if v.Flag != "" {
+			older.Set("flag", v.Flag)
+		}
+		v.Older = encoded(older)
+	}
+	for _, entry := range done {
+		line := letterOf(entry)
+		line.Query = encoded(url.Values{"flag": {entry.Key}})
+		v.Lines = append(v.Lines, line)
+	}
+	return v, nil
+}
+
+// seqOf reads where a page of a list begins.
+func seqOf(query url.Values, name string) int64 {
+	seq, err := strconv.ParseInt(query.Get(name), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(seq, 0)
+}
+
+// switchesView is what is switched off.
+type switchesView struct {
+	Off     []SwitchedOff
+	Problem string
+}

@@ -1,0 +1,267 @@
+package console_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/console"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+)
+
+// shows fails unless the page has all the texts, of which one that begins with !
+// must not be there.
+func (k *kit) shows(w *httptest.ResponseRecorder, status int, texts ...string) {
+	k.Helper()
+	if w.Code != status {
+		k.Errorf("status %d, want %d: %s", w.Code, status, w.Body.String()[max(0, w.Body.Len()-300):])
+	}
+	body := w.Body.String()
+	if _, after, found := strings.Cut(body, "</style>"); found {
+		body = after
+	}
+	for _, text := range texts {
+		if want := !strings.HasPrefix(text, "!"); strings.Contains(body, strings.TrimPrefix(text, "!")) != want {
+			k.Errorf("%q is on the page: %t", strings.TrimPrefix(text, "!"), !want)
+		}
+	}
+}
+
+func TestOverview(t *testing.T) {
+	var decisions console.Decisions
+	decisions.Add("ignored", "no rule")
+	k := newKit(t, func(c *console.Config) {
+		c.Title, c.Decisions = "Flags of the shop", &decisions
+		c.Sources = func() []console.Source {
+			return []console.Source{{Name: "flagd:shop.json", Flags: 1234, LastGood: time.Now()}, {Name: "mobile", Problem: "the file is gone"}}
+		}
+	})
+	k.shows(k.get("/"), 200, "Flags of the shop", "Sentry has refused nothing", "Nothing that was delivered is kept", "All delivered", "Nothing is switched off",
+		"You are", "ada", "no rule", "1,234 flags", "the file is gone", "Never read")
+	k.settle(item("dead", "refused-flag", "grace"), "flag: too long")
+	k.settle(item("done", "delivered-flag", "grace"), "")
+	if _, err := k.store.Add(t.Context(), queueName, queue.Addition{Items: []queue.Item{item("waits", "waiting-flag", "linus")}}); err != nil {
+		t.Fatal(err)
+	}
+	k.switches.off = []console.SwitchedOff{{Target: "vwo/checkout", Flag: "checkout", Alert: "Error rate", Since: time.Now(), Was: console.WasOn}}
+	k.shows(k.get("/"), 200, "refused-flag", "flag: too long", "delivered-flag", "!waiting-flag", "Delivering", "checkout", "Error rate", "before it was on",
+		"Delivered per minute, 1 at most", "<rect ")
+	k.switches.fails = errors.New("no journal")
+	k.shows(k.get("/"), 503, "no journal", "refused-flag")
+	k.store.Close()
+	k.shows(k.get("/"), 503, "The store does not answer", "flagd:shop.json")
+	for path, status := range map[string]int{"/nothing": 404, "/letter": 400, "/flag": 503} {
+		if w := k.get(path); w.Code != status {
+			t.Errorf("%s: %d, want %d", path, w.Code, status)
+		}
+	}
+}
+
+func TestPaused(t *testing.T) {
+	k := newKit(t, nil)
+	k.settle(item("a", "a", "grace"), "")
+	if _, err := k.store.Add(t.Context(), queueName, queue.Addition{Items: []queue.Item{item("b", "b", "linus")}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.store.Release(t.Context(), queueName, "test", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	k.shows(k.get("/"), 200, "Paused", "Another process")
+}
+
+func TestPaging(t *testing.T) {
+	k := newKit(t, nil)
+	for i := range 50 {
+		k.settle(item(fmt.Sprintf("dead%d", i), fmt.Sprintf("refused-%02d", i), "grace"), fmt.Sprintf("reason %d", i%2))
+	}
+	for i := range 100 {
+		k.settle(item(fmt.Sprintf("done%d", i), fmt.Sprintf("delivered-%03d", i/50), "grace"), "")
+	}
+	older := regexp.MustCompile(`href="(\./\?(letters|log)=[^"]*)"`)
+	walk := func(what string, pages int, one *regexp.Regexp, want int) {
+		t.Helper()
+		path, seen := "/", make(map[string]int)
+		for page := range pages + 1 {
+			w := k.get(path)
+			for _, found := range one.FindAllString(w.Body.String(), -1) {
+				seen[found]++
+			}
+			next := ""
+			for _, found := range older.FindAllStringSubmatch(w.Body.String(), -1) {
+				if found[2] == what {
+					next = strings.ReplaceAll(found[1], "&amp;", "&")
+				}
+			}
+			if next == "" {
+				if page != pages-1 {
+					t.Errorf("%s: %d pages, want %d", what, page+1, pages)
+				}
+				break
+			}
+			path = "/" + strings.TrimPrefix(next, "./")
+		}
+		if len(seen) != want {
+			t.Errorf("%s: %d seen on all pages, want %d", what, len(seen), want)
+		}
+	}
+	walk("letters", 3, regexp.MustCompile(`refused-\d\d`), 50)
+	walk("log", 3, regexp.MustCompile(`delivered-\d\d\d`), 2)
+	k.shows(k.get("/"), 200, "reason 0", "reason 1", "<b>25</b>", "refused-49", "!refused-00")
+	k.shows(k.get("/?flag=delivered-000"), 200, "delivered-000", "!delivered-001", `value="delivered-000"`, "log=", "flag=delivered-000")
+	k.shows(k.get("/?flag=unknown"), 200, "Nothing of this flag is kept", "!delivered-000")
+	k.shows(k.get("/?flag="+strings.Repeat("x", queue.MaxKey+1)), 200, "at most 1024 bytes")
+	k.shows(k.get("/?flag=%00&log=-1&letters=x"), 200, "at most 1024 bytes", "refused-49")
+}
+
+func TestManyDead(t *testing.T) {
+	k := newKit(t, nil)
+	for i := range 1200 {
+		k.settle(item(fmt.Sprintf("dead%d", i), "flag", "grace"), "too long")
+	}
+	k.shows(k.get("/"), 200, "<dd>1,000&#43;</dd>", "The newest 150 by reason", "<b>150</b>")
+}
+
+func TestCorrectReplayDiscard(t *testing.T) {
+	k := newKit(t, nil)
+	long := strings.Repeat("x", 300)
+	dead := k.settle(item("a", long, "grace"), "too long")
+	k.shows(k.get("/letter?"+letterForm("correct", dead).Encode()), 200, "Correct a change", long, "It had 300 characters", "too long", `value="grace"`)
+	k.shows(k.post("/letter", correction(dead, long)), 422, "Flag has 300 code points", long)
+	k.shows(k.post("/letter", correction(dead, " shorter ", "confirm", "")), 200, "Deliver this to Sentry?", "<del>", "shorter", "!never shows it")
+	k.shows(k.post("/letter", correction(dead, "with a space", "confirm", "")), 200, "never shows it")
+	k.shows(k.post("/letter", correction(dead, "x", "created_at", "yesterday")), 422, "2026-09-01T12:00:00Z")
+	w := k.post("/letter", correction(dead, " shorter "))
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=corrected" {
+		t.Errorf("%d to %q", w.Code, w.Header().Get("Location"))
+	}
+	corrected := k.entry("a")
+	change, err := webhook.DecodeItem(corrected.Item)
+	if err != nil || corrected.State != queue.Waiting || change.Flag != "shorter" || change.ChangeID != 1 || change.CreatedBy.ID != "ada" {
+		t.Errorf("%+v, %v", corrected, err)
+	}
+	k.shows(k.get("/?did=corrected"), 200, "The corrected change is on its way")
+	k.shows(k.post("/letter", correction(dead, "again")), 409, "Somebody was there before")
+	k.shows(k.get("/letter?do=replay&id=none"), 404, "no such change")
+
+	again := k.settle(item("b", "flag", "grace"), "refused")
+	k.shows(k.get("/letter?"+letterForm("replay", again).Encode()), 200, "Send this change again")
+	if w := k.post("/letter", letterForm("replay", again)); w.Header().Get("Location") != "./?did=replayed" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	alien := k.settle(queue.Item{ID: "c", Body: []byte("not a change")}, "refused")
+	k.shows(k.get("/letter?"+letterForm("correct", alien).Encode()), 409, "no change in this entry")
+	k.shows(k.get("/letter?"+letterForm("discard", alien).Encode()), 200, "cannot be taken back")
+	if w := k.post("/letter", letterForm("discard", alien)); w.Header().Get("Location") != "./?did=discarded" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	if b, c := k.entry("b").State, k.entry("c").State; b != queue.Waiting || c != queue.Discarded {
+		t.Errorf("replayed is %v, discarded %v", b, c)
+	}
+	for _, did := range []string{"did=corrected by=ada", "did=replayed by=ada", "did=discarded by=ada"} {
+		if !strings.Contains(k.log.String(), did) {
+			t.Errorf("the log does not say %q:\n%s", did, k.log.String())
+		}
+	}
+	if w := k.post("/letter", url.Values{"flag": {strings.Repeat("x", 70<<10)}}); w.Code != http.StatusBadRequest {
+		t.Errorf("a form that is too large: %d", w.Code)
+	}
+}
+
+func TestRestore(t *testing.T) {
+	k := newKit(t, nil)
+	k.switches.off = []console.SwitchedOff{
+		{Target: "on", Flag: "on", Was: console.WasOn},
+		{Target: "off", Flag: "off", Was: console.WasOff},
+		{Target: "unknown", Flag: "unknown"},
+		{Target: "broken", Flag: "broken", Was: console.WasOn},
+	}
+	k.shows(k.get("/flag?target=on"), 200, "Restore this flag?", "It is switched on", "!checkbox")
+	k.shows(k.get("/flag?target=off"), 200, "stays off")
+	k.shows(k.get("/flag?target=unknown"), 200, "checkbox")
+	k.shows(k.get("/flag?target=none"), 404, "no such flag")
+	for _, form := range []url.Values{{"target": {"on"}, "confirm": {"yes"}}, {"target": {"unknown"}, "confirm": {"yes"}, "force": {"true"}}} {
+		if w := k.post("/flag", form); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=restored" {
+			t.Errorf("%d %v", w.Code, w.Header())
+		}
+	}
+	k.shows(k.post("/flag", url.Values{"target": {"broken"}, "confirm": {"yes"}}), 502, "the flag system &lt;says&gt; no")
+	if got := strings.Join(k.switches.restored, "; "); got != "on by ada, force false; unknown by ada, force true" {
+		t.Errorf("restored: %s", got)
+	}
+}
+
+// TestContrast computes the contrast of what is written on what, as WCAG 2.2 has
+// it: 4.5 for text (AA), 3 for what is drawn.
+func TestContrast(t *testing.T) {
+	css, err := os.ReadFile("style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light, dark, found := strings.Cut(string(css), "prefers-color-scheme: dark")
+	if !found {
+		t.Fatal("no dark colours")
+	}
+	lowest := math.Inf(1)
+	for scheme, text := range map[string]string{"light": light, "dark": dark} {
+		colours := make(map[string]float64)
+		for _, found := range regexp.MustCompile(`--([a-z-]+): #([0-9a-f]{6});`).FindAllStringSubmatch(text, -1) {
+			colours[found[1]] = luminance(t, found[2])
+		}
+		for _, pair := range []struct {
+			on, ink string
+			least   float64
+		}{
+			{"card", "text", 4.5},
+			{"back", "text", 4.5},
+			{"card", "soft", 4.5},
+			{"back", "soft", 4.5},
+			{"card", "accent", 4.5},
+			{"back", "accent", 4.5},
+			{"accent", "on-accent", 4.5},
+			{"good-back", "good", 4.5},
+			{"bad-back", "bad", 4.5},
+			{"warn-back", "warn", 4.5},
+			{"card", "bad", 4.5},
+			{"card", "good", 4.5},
+			{"bad", "card", 4.5},
+			{"card", "bar", 3},
+			{"card", "accent", 3},
+		} {
+			a, b := colours[pair.on], colours[pair.ink]
+			ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05)
+			if ratio < pair.least {
+				t.Errorf("%s: %s on %s has a contrast of %.2f", scheme, pair.ink, pair.on, ratio)
+			}
+			if pair.least == 4.5 {
+				lowest = min(lowest, ratio)
+			}
+		}
+	}
+	t.Logf("console: the lowest contrast of text is %.1f", lowest)
+}
+
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	value, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(shift int) float64 {
+		c := float64(value>>shift&255) / 255
+		if c <= 0.04045 {
+			return c / 12.92
+		}
+		return math.Pow((c+0.055)/1.055, 2.4)
+	}
+	return 0.2126*part(16) + 0.7152*part(8) + 0.0722*part(0)
+}

@@ -1,0 +1,212 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
+)
+
+var olderSentry = webhooktest.Config{MaxFlag: webhook.MaxFlagBefore2026}
+
+// deadLetter emits a change that an older Sentry refuses and returns it dead.
+func (r *rig) deadLetter() (webhook.Change, queue.Entry) {
+	r.Helper()
+	change := someChange(strings.Repeat("x", 150))
+	change.ChangeID = 4711
+	r.emit(change, someChange("good"))
+	r.flush()
+	dead := r.dead()
+	if len(dead) != 1 {
+		r.Fatalf("%d dead, want 1", len(dead))
+	}
+	return change, dead[0]
+}
+
+func (r *rig) flush() {
+	r.Helper()
+	if err := r.emitter.Flush(r.Context()); err != nil {
+		r.Fatalf("Flush: %v", err)
+	}
+}
+
+func TestInspectorCorrect(t *testing.T) {
+	emitterTest(t, rigConfig{server: olderSentry}, func(t *testing.T, r *rig) {
+		change, dead := r.deadLetter()
+		time.Sleep(time.Hour)
+		inspector := r.emitter.Inspector()
+
+		corrected := webhook.Change{Action: webhook.ActionCreated, Flag: " shorter ", CreatedBy: webhook.Author{ID: "ada", Type: webhook.AuthorName}}
+		preview, err := inspector.Preview(dead, corrected)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, err := inspector.Correct(t.Context(), dead, corrected)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent != preview || sent.Flag != "shorter" || sent.ChangeID != change.ChangeID || !sent.CreatedAt.Equal(change.CreatedAt) || sent.ItemID != dead.ID {
+			t.Errorf("corrected to %+v, preview %+v", sent, preview)
+		}
+		r.flush()
+		got := r.server.Changes()
+		last := got[len(got)-1]
+		if len(got) != 2 || last.Flag != "shorter" || last.Action != webhook.ActionCreated || last.CreatedBy.ID != "ada" || !last.CreatedAt.Equal(change.CreatedAt) {
+			t.Errorf("Sentry has %+v", got)
+		}
+		r.counts(0, 0)
+		// The queue still knows it by its ID, and finds it under its new flag.
+		done, err := inspector.List(t.Context(), queue.Filter{Key: "shorter"})
+		if err != nil || len(done) != 1 || done[0].ID != dead.ID || done[0].State != queue.Done {
+			t.Errorf("listed %+v, %v", done, err)
+		}
+		r.emit(change)
+		r.flush()
+		if n := len(r.server.Changes()); n != 2 {
+			t.Errorf("%d in Sentry's log after the same change again, want 2", n)
+		}
+		if _, err := inspector.Correct(t.Context(), dead, corrected); !errors.Is(err, queue.ErrNotDead) {
+			t.Errorf("corrected twice: %v", err)
+		}
+	})
+}
+
+func TestInspectorRefusesWhatSentryWould(t *testing.T) {
+	config := func(c *webhook.Config) { c.MaxFlag = 200 }
+	emitterTest(t, rigConfig{server: olderSentry, client: config}, func(t *testing.T, r *rig) {
+		change, dead := r.deadLetter()
+		other, err := webhook.NewInspector(r.store, r.emitter.Queue(), webhook.InspectorConfig{MaxFlag: 200})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, inspector := range []*webhook.Inspector{r.emitter.Inspector(), other} {
+			for field, bad := range map[string]webhook.Change{
+				"Flag":           {Action: change.Action, CreatedBy: change.CreatedBy, Flag: strings.Repeat("y", 201)},
+				"Action":         {Flag: "a", CreatedBy: change.CreatedBy},
+				"CreatedBy.ID":   {Flag: "a", Action: change.Action, CreatedBy: webhook.Author{Type: webhook.AuthorID}},
+				"CreatedBy.Type": {Flag: "a", Action: change.Action, CreatedBy: webhook.Author{ID: "ada"}},
+				"CreatedAt":      {Flag: "a", Action: change.Action, CreatedBy: change.CreatedBy, CreatedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+			} {
+				_, previewed := inspector.Preview(dead, bad)
+				_, corrected := inspector.Correct(t.Context(), dead, bad)
+				for _, err := range []error{previewed, corrected} {
+					if invalid, ok := errors.AsType[*webhook.ChangeError](err); !ok || invalid.Field != field {
+						t.Errorf("%s: %v", field, err)
+					}
+				}
+			}
+			if inspector.MaxFlag() != 200 {
+				t.Errorf("MaxFlag is %d", inspector.MaxFlag())
+			}
+		}
+		r.counts(0, 1)
+	})
+}
+
+func TestInspectorReplay(t *testing.T) {
+	emitterTest(t, rigConfig{server: olderSentry}, func(t *testing.T, r *rig) {
+		_, dead := r.deadLetter()
+		inspector := r.emitter.Inspector()
+		if err := inspector.Replay(t.Context(), dead); err != nil {
+			t.Fatal(err)
+		}
+		r.flush()
+		r.counts(0, 1) // the server is as old as before
+		again := r.dead()[0]
+		if again.Seq <= dead.Seq || again.ID != dead.ID {
+			t.Errorf("%+v after %+v", again, dead)
+		}
+		if err := inspector.Replay(t.Context(), dead); !errors.Is(err, queue.ErrNotDead) {
+			t.Errorf("replayed by the old Seq: %v", err)
+		}
+		counts, all, err := inspector.CountReasons(t.Context(), 10)
+		if err != nil || !all || len(counts) != 1 || counts[0].Entries != 1 || counts[0].Reason != again.Reason {
+			t.Errorf("reasons: %+v, %t, %v", counts, all, err)
+		}
+	})
+}
+
+func TestInspectorDiscard(t *testing.T) {
+	emitterTest(t, rigConfig{server: olderSentry}, func(t *testing.T, r *rig) {
+		_, dead := r.deadLetter()
+		inspector := r.emitter.Inspector()
+		for want := range 2 {
+			if n, err := inspector.Discard(t.Context(), dead); n != 1-want || err != nil {
+				t.Errorf("discarded %d, %v; want %d", n, err, 1-want)
+			}
+		}
+		r.counts(0, 0)
+		if err := inspector.Replay(t.Context(), dead); !errors.Is(err, queue.ErrNotDead) {
+			t.Errorf("replayed what was discarded: %v", err)
+		}
+	})
+}
+
+func TestInspectorStats(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{FormerQueues: []string{"former"}}}, func(t *testing.T, r *rig) {
+		r.server.FailAlways(webhooktest.Status(503))
+		began := time.Now()
+		r.emit(numberedChanges(50)...)
+		time.Sleep(10 * time.Minute)
+		inspector := r.emitter.Inspector()
+		stats, err := inspector.Stats(t.Context(), 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stats.Waiting != 20 || !stats.Paused || stats.Failures < 3 || !errors.Is(stats.LastError, webhook.ErrAmbiguous) || stats.OldestAge < 10*time.Minute {
+			t.Errorf("stats: %+v", stats)
+		}
+		if since := stats.PausedSince.Sub(began); since < 0 || since > time.Second {
+			t.Errorf("paused since %v after the first failure", since)
+		}
+		all := r.counts(50, 0)
+		if all.PausedSince != stats.PausedSince {
+			t.Errorf("the emitter is paused since %v", all.PausedSince)
+		}
+		// Another process sees what the store says.
+		other, err := webhook.NewInspector(r.store, r.emitter.Queue(), webhook.InspectorConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stats, err := other.Stats(t.Context(), 0); err != nil || stats.Waiting != 50 || !stats.Paused || !stats.PausedSince.IsZero() || stats.LastError != nil {
+			t.Errorf("from elsewhere: %+v, %v", stats, err)
+		}
+		r.server.Recover()
+		r.close()
+		if stats := r.counts(0, 0); !stats.PausedSince.IsZero() {
+			t.Errorf("paused since %v after the end", stats.PausedSince)
+		}
+	})
+}
+
+func TestNewInspector(t *testing.T) {
+	store := newMemory(t, queue.MemoryConfig{})
+	for what, make := range map[string]func() (*webhook.Inspector, error){
+		"no store": func() (*webhook.Inspector, error) { return webhook.NewInspector(nil, "q", webhook.InspectorConfig{}) },
+		"no queue": func() (*webhook.Inspector, error) { return webhook.NewInspector(store, "", webhook.InspectorConfig{}) },
+		"a negative": func() (*webhook.Inspector, error) {
+			return webhook.NewInspector(store, "q", webhook.InspectorConfig{MaxFlag: -1})
+		},
+	} {
+		if _, err := make(); !errors.Is(err, webhook.ErrInvalidConfig) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	inspector, err := webhook.NewInspector(store, "q", webhook.InspectorConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inspector.Queue() != "q" || inspector.MaxFlag() != webhook.MaxFlag {
+		t.Errorf("queue %q, MaxFlag %d", inspector.Queue(), inspector.MaxFlag())
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := inspector.Stats(ended, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("Stats: %v", err)
+	}
+}

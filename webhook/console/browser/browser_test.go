@@ -25,7 +25,7 @@ import (
 // tab is a tab of a browser, of a certain size.
 type tab struct {
 	t      *testing.T
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // to chromedp it is the tab
 	clicks int
 
 	mu      sync.Mutex

@@ -24,10 +24,12 @@
 // framework's context.
 //
 //	framework                     pass                           beware
-//	net/http, chi (sentryhttp)    r.Context()                    of middleware outside of sentryhttp: there is no hub yet
+//	net/http, chi (sentryhttp)    r.Context()                    of middleware outside of sentryhttp: there is no hub yet;
+//	                                                             of a hub in Server.BaseContext: all requests share it
 //	negroni                       r.Context()                    its PanicHandlerFunc captures with a hub of its own:
 //	                                                             errors there show no flags; let sentrynegroni recover
-//	gin                           c or c.Request.Context()       c is used again after the request: Fork(c) in goroutines
+//	gin                           c or c.Request.Context()       c, and what is derived from it, is used again after the
+//	                                                             request: Fork(c) in goroutines
 //	echo, sentry-go from 0.49     c.Request().Context()          echo.Context itself is no context
 //	echo, sentry-go before 0.49   sentryecho.GetSpanFromContext  c.Request().Context() has no hub: flags are left out
 //	                              (c).Context()
@@ -41,13 +43,14 @@
 //	iris                          ctx, or sentryiris.            as fasthttp
 //	                              GetSpanFromContext(ctx).
 //	                              Context()
-//	gRPC                          ctx of the handler             of streams: stream.Context()
+//	gRPC                          ctx of the handler             of streams: stream.Context(); of an interceptor of your
+//	                                                             own that puts CurrentHub() there without Clone()
 //	goroutine, job, worker pool   Fork(ctx)                      context.Background() has no hub: flags are left out
 //	command line, single worker   any, with WithCurrentHub       of doing two things at a time
 //	slog, zerolog, logrus         -                              errors that a logger captures show flags if it uses the
 //	                                                             hub of the context; one with a client of its own does not
 //
-// An evaluation whose context leads to no hub is left out: on the process-wide scope it would show on the errors of all
+// An evaluation whose context leads to no hub, or to the process-wide one, is left out: on its scope it would show on the errors of all
 // later requests, whoever's. It is counted, and the first one in a process is said on slog.Default with what to do. A
 // framework's context that is kept beyond its request, in a goroutine say, leads to the next user's hub, which nobody
 // can tell from outside: use Fork.

@@ -12,8 +12,8 @@ var _ openfeature.Hook = (*Tracker)(nil)
 //
 //	openfeature.AddHooks(flagtrack.NewHook())
 //
-// A Tracker made with options is a hook itself: openfeature.AddHooks(tracker). Register one hook, at the API or on a
-// client; at both it does no harm.
+// A Tracker made with options is a hook itself: openfeature.AddHooks(tracker). Register one hook, once, at the API or on
+// a client: of two each records what the other's filter drops, and counts what it leaves out.
 func NewHook() *Tracker { return &Tracker{} }
 
 // Before does nothing. It is there for OpenFeature, as are After, Error and Finally, which record what the application

@@ -12,15 +12,19 @@ import (
 const adapterKey = "sentry"
 
 // hubOf returns the hub that ctx carries, or nil: its own, or else that of an adapter. This is all that knows how a
-// context leads to a scope.
+// context leads to a scope. The process-wide hub is nobody's own, also in a context: whoever put it there has forgotten
+// to clone it.
 func hubOf(ctx context.Context) *sentry.Hub {
 	if ctx == nil {
 		return nil
 	}
-	if hub := sentry.GetHubFromContext(ctx); hub != nil {
-		return hub
+	hub := sentry.GetHubFromContext(ctx)
+	if hub == nil {
+		hub, _ = ctx.Value(adapterKey).(*sentry.Hub)
 	}
-	hub, _ := ctx.Value(adapterKey).(*sentry.Hub)
+	if hub == sentry.CurrentHub() {
+		return nil
+	}
 	return hub
 }
 
@@ -51,7 +55,8 @@ func activeSpan(ctx context.Context, scope *sentry.Scope) *sentry.Span {
 // Call it before the goroutine starts. Frameworks like gin and fasthttp use their contexts again: kept beyond its
 // request, such a context leads to the next user's scope, so a fork never asks its parent again. It has neither its
 // deadline and cancellation nor its values, but for OpenFeature's transaction context, without which flags would be
-// evaluated otherwise. Add what the job needs, with context.WithTimeout, say.
+// evaluated otherwise. Add what the job needs, with context.WithTimeout, say, or with OpenTelemetry, so that its errors
+// stay in the trace: trace.ContextWithSpanContext(flagtrack.Fork(ctx), trace.SpanContextFromContext(ctx)).
 //
 // A fork of a context without a hub has a clone of sentry.CurrentHub. So a worker that does several jobs at a time
 // gives each its own flags with flagtrack.Fork(ctx).

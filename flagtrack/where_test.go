@@ -231,3 +231,16 @@ func TestForkOfNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestProcessWideHubInAContext: who puts CurrentHub into each request's context, and has forgotten to clone it, shows
+// nobody's flags on anybody's error.
+func TestProcessWideHubInAContext(t *testing.T) {
+	before := Stats().NoHub
+	AddFeatureFlag(sentry.SetHubOnContext(t.Context(), sentry.CurrentHub()), "somebody-elses", true)
+	if flags := Flags(sentry.SetHubOnContext(t.Context(), sentry.CurrentHub().Clone())); len(flags) != 0 {
+		t.Errorf("the next request has %v", flags)
+	}
+	if n := Stats().NoHub - before; n != 1 {
+		t.Errorf("%d of 1 are counted", n)
+	}
+}

@@ -82,7 +82,6 @@ type Client struct {
 	timeout   time.Duration
 	trigger   bool
 	unlimited bool
-	own       own
 }
 
 // NewClient checks the configuration and makes a client; it sends nothing. Its

@@ -1,15 +1,16 @@
 // Package vwo connects VWO's feature flags to Sentry: it switches them when
 // Sentry raises an alert, and tells Sentry when people do.
 //
-// It has three pieces:
+// It has these pieces:
 //
 //   - [TriggerURL] is the published recipe: a URL to paste into Sentry. Read
 //     its hazards before you do.
 //   - [Client] switches a flag through VWO's API and checks a configuration
 //     before an alert needs it. It is a [killswitch.Toggler]: package killswitch
 //     has the relay that stands between Sentry and VWO.
-//   - [SettingsHook] receives VWO's own webhook and reports what people changed
-//     in VWO to Sentry's flag log.
+//   - [Settings] makes a source of the SDK's settings, in which a watcher of
+//     package changes finds what people changed in VWO; [SettingsHook] receives
+//     VWO's own webhook and makes the watcher look.
 //
 // Package vwotest has a stand-in for VWO's API. Package vwotrack records what
 // VWO's SDK evaluates.

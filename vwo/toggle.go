@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
@@ -64,16 +63,11 @@ func (c *Client) Toggle(ctx context.Context, s killswitch.Switch) (was killswitc
 	if err != nil {
 		return was, killswitch.Final(err)
 	}
-	// Before, because VWO's own webhook may come before its answer does.
-	c.own.mark(target.Environment, target.Feature, s.On, time.Now())
 	body, err := c.do(ctx, func(ctx context.Context) (*http.Request, error) {
 		return c.toggleRequest(ctx, target, s.On)
 	})
 	if err != nil {
-		if err = steered(err); isFinal(err) {
-			c.own.unmark(target.Environment, target.Feature, s.On)
-		}
-		return was, err
+		return was, steered(err)
 	}
 	return was, confirm(body, target.Feature, s.On)
 }
@@ -87,11 +81,6 @@ func steered(err error) error {
 		return killswitch.RetryAfter(err, answer.RetryAfter)
 	}
 	return err
-}
-
-func isFinal(err error) bool {
-	steer, ok := errors.AsType[*killswitch.ToggleError](err)
-	return ok && steer.Final
 }
 
 // confirm reads {"_data":{"<feature as sent>":{"isEnabled":bool}}}. No entry at

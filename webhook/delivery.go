@@ -248,7 +248,11 @@ func (d *delivery) report(r queue.Report) {
 		return
 	}
 	d.state.setTrouble(d.queue, func(t *trouble) { t.store = t.store.another(r.Failures, r.Err) })
-	d.log.Error("webhook: the store fails, delivery waits; what it has accepted stays there",
+	what := "webhook: the store fails, delivery waits; what it has accepted stays there"
+	if errors.Is(r.Err, queue.ErrHandler) {
+		what = "webhook: a request has not ended in time or has panicked: look at Config.HTTPClient's Transport and at the Logger; delivery waits"
+	}
+	d.log.Error(what,
 		"queue", d.queue, "wait", r.Wait, "failures", r.Failures, "error", r.Err)
 	d.events.send(Event{Kind: EventPaused, Queue: d.queue, Err: r.Err, Wait: r.Wait, Failures: r.Failures})
 }

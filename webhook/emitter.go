@@ -90,7 +90,21 @@ func (c EmitterConfig) withDefaults(destination string) EmitterConfig {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	c.Logger = slog.New(containing{c.Logger.Handler()})
 	return c
+}
+
+// containing keeps the panic of a handler for logs from ending the program.
+type containing struct{ slog.Handler }
+
+func (h containing) Handle(ctx context.Context, record slog.Record) error {
+	defer func() { _ = recover() }()
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h containing) Enabled(ctx context.Context, level slog.Level) (enabled bool) {
+	defer func() { _ = recover() }()
+	return h.Handler.Enabled(ctx, level)
 }
 
 func (c EmitterConfig) validate() error {
@@ -315,8 +329,8 @@ func (e *Emitter) endRest(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
 	stats, err := e.store.Stats(call, e.config.Queue, 0)
-	if err != nil || stats.Rest == 0 || stats.Waiting == 0 {
-		return
+	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats([]string{e.config.Queue}).Paused {
+		return // or this process itself has said why
 	}
 	if err = e.client.Check(ctx); err == nil {
 		call, cancel := context.WithTimeout(ctx, storeCall)

@@ -82,7 +82,7 @@ func (e *Emitter) waiting(ctx context.Context, name string, newest bool) (int64,
 //
 // During an outage it waits for as long as ctx lets it, so give it a deadline.
 // When ctx ends first, Close breaks off the request under way, whose changes
-// may then reach Sentry twice, and returns an error within three seconds: what
+// may then reach Sentry twice, and returns an error within five seconds: what
 // waits stays in the store, for the next emitter on it.
 //
 // Where several emitters share a queue, Close returns when what waited at the
@@ -100,7 +100,9 @@ func (e *Emitter) Close(ctx context.Context) error {
 		err = e.Flush(ctx)
 	}
 	e.cancel()
-	<-e.done
+	if ended := e.waitForEnd(ctx); ended != nil {
+		return ended
+	}
 	hangs := e.events.close(ctx)
 	e.closed.Do(func() {
 		if err == nil {
@@ -115,6 +117,28 @@ func (e *Emitter) Close(ctx context.Context) error {
 		return hangs
 	}
 	return fmt.Errorf("%w; %w", e.result, hangs)
+}
+
+var errDeliveryHangs = errors.New("webhook: delivery has not ended: a Logger, or the Transport of Config.HTTPClient, does not return")
+
+// endGrace is how long delivery may take to end once Close has run out of time.
+const endGrace = 4 * time.Second
+
+// waitForEnd waits for the goroutines that deliver.
+func (e *Emitter) waitForEnd(ctx context.Context) error {
+	select {
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(endGrace)
+	defer grace.Stop()
+	select {
+	case <-e.done:
+		return nil
+	case <-grace.C:
+		return fmt.Errorf("%w: %w: %w", errStoredNotDelivered, errDeliveryHangs, ctx.Err())
+	}
 }
 
 // waitForEmits waits for the calls of Emit that are under way: what they add

@@ -431,3 +431,44 @@ func TestDecodeItem(t *testing.T) {
 		}
 	}
 }
+
+// hostileHandler is for logs, and panics or never returns.
+type hostileHandler struct {
+	slog.Handler
+	release chan struct{} // nil: panics
+}
+
+func (h hostileHandler) Handle(context.Context, slog.Record) error {
+	if h.release == nil {
+		panic("a defect of the caller's")
+	}
+	<-h.release
+	return nil
+}
+
+// TestEmitterWithAHostileLogger: one that panics changes nothing, and one that
+// never returns does not keep Close.
+func TestEmitterWithAHostileLogger(t *testing.T) {
+	base := slog.NewTextHandler(&lockedBuffer{}, nil)
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{Logger: slog.New(hostileHandler{Handler: base})}}, func(t *testing.T, r *rig) {
+		r.server.Fail(webhooktest.Status(503))
+		r.emit(someChange("flag"))
+		r.close()
+		r.counts(0, 0)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := newRig(t, rigConfig{emitter: webhook.EmitterConfig{Logger: slog.New(hostileHandler{base, release})}})
+		r.server.FailAlways(webhooktest.Status(503))
+		r.emit(someChange("flag"))
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := r.emitter.Close(ctx); err == nil || time.Since(start) > 6*time.Second {
+			t.Errorf("Close: %v after %v", err, time.Since(start))
+		}
+		close(release)
+		synctest.Wait()
+	})
+}

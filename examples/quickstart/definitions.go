@@ -20,8 +20,8 @@ var shippedDefinitions []byte
 type definition struct {
 	State          string         `json:"state"`
 	Variants       map[string]any `json:"variants"`
-	DefaultVariant string         `json:"defaultVariant"`
-	Targeting      any            `json:"targeting"`
+	DefaultVariant string         `json:"defaultVariant,omitempty"`
+	Targeting      any            `json:"targeting,omitempty"`
 }
 
 // definitions holds the flags of a file by name.

@@ -62,9 +62,14 @@ func (l *loop) run(ctx context.Context) error {
 		return err
 	}
 
-	l.report.title("Edits of the flag definitions, reported to Sentry's flag log:")
+	l.report.title("Edits of the flag-definition file, found and reported to Sentry's flag log:")
+	file, err := watchDefinitions(ctx, client, l.flags)
+	if err != nil {
+		return fmt.Errorf("watch the definitions: %w", err)
+	}
+	defer file.close(ctx)
 	for _, e := range edits(l.flags, l.fault) {
-		if err := l.edit(ctx, client, e); err != nil {
+		if err := l.edit(ctx, file, e); err != nil {
 			return err
 		}
 	}
@@ -186,19 +191,16 @@ func (l *loop) serve(ctx context.Context, visits ...visit) error {
 	return nil
 }
 
-// author is who is named in Sentry's flag log.
-var author = webhook.Author{ID: "quickstart", Type: webhook.AuthorName}
-
-// edit changes a definition and reports the change.
-func (l *loop) edit(ctx context.Context, client *webhook.Client, e edit) error {
+// edit edits the definition file, and shows what Sentry made of the change that
+// was found in it.
+func (l *loop) edit(ctx context.Context, file *watched, e edit) error {
 	l.flags = e.apply(l.flags)
 	l.shop.define(l.flags)
-	err := client.Send(ctx, webhook.Change{
-		Action:    e.action,
-		Flag:      e.flag,
-		CreatedAt: time.Now(),
-		CreatedBy: author,
-	})
+	if err := file.write(l.flags); err != nil {
+		return err
+	}
+	file.watcher.Look()
+	err := file.outcome(ctx)
 	tooLong := utf8.RuneCountInString(e.flag) > webhook.MaxFlagBefore2026
 	rejection, isRejection := errors.AsType[*webhook.RejectionError](err)
 	switch {

@@ -16,6 +16,8 @@ import (
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // metricAlert is what Sentry sends when a metric alert becomes critical, cut to
@@ -33,7 +35,12 @@ func TestAlert(t *testing.T) {
 	standInForVWO(t, service.URL)
 	t.Setenv("VWO_TOKEN", service.Token())
 	t.Setenv("SENTRY_CLIENT_SECRET", clientSecret)
+	t.Setenv("VWO_ENVIRONMENT", "production") // the stand-in's id
 	emitter := new(recorder)
+	store, err := queue.NewMemory(queue.MemoryConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	mux := http.NewServeMux()
 
 	// README
@@ -41,14 +48,18 @@ func TestAlert(t *testing.T) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	relay, err := vwo.NewRelay(vwo.RelayConfig{
-		Secrets: []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_CLIENT_SECRET"))},
-		Rules: []vwo.Rule{{
-			Alert:   "Checkout error rate", // the alert's name in Sentry
+	relay, err := killswitch.NewRelay(killswitch.Config{
+		Secrets:  []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_CLIENT_SECRET"))},
+		Togglers: map[string]killswitch.Toggler{"vwo": switcher}, // or any other flag system
+		Rules: []killswitch.Rule{{
+			Alert:   "Checkout error rate", // the monitor's name in Sentry; for issue alerts the alert's
 			Project: "shop",
-			Target:  vwo.Target{Environment: "production", Feature: "new-checkout"},
+			Target: killswitch.Target{
+				Flag:       "new-checkout",
+				Attributes: map[string]string{"environment": os.Getenv("VWO_ENVIRONMENT")}, // its id or SDK key
+			},
 		}},
-		Toggler: switcher,
+		Store:   store,   // cool-downs, caps and what is switched off survive a crash
 		Emitter: emitter, // records each switch in Sentry's flag log
 	})
 	if err != nil {

@@ -59,14 +59,17 @@ func (t *Transport) Events() []*sentry.Event {
 	return slices.Clone(t.events)
 }
 
-// Last returns the event that was captured last, or nil.
+// Last returns the error or message that was captured last, or nil. A transaction, which finishes after its errors, is
+// among Events.
 func (t *Transport) Last() *sentry.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.events) == 0 {
-		return nil
+	for _, event := range slices.Backward(t.events) {
+		if event.Type == "" {
+			return event
+		}
 	}
-	return t.events[len(t.events)-1]
+	return nil
 }
 
 // Reset forgets what was captured so far.
@@ -105,8 +108,25 @@ func Flags(event *sentry.Event) []flagtrack.Value {
 		data, _ := event.Contexts["trace"]["data"].(map[string]any)
 		return attributes(data)
 	}
-	values, _ := event.Contexts["flags"]["values"].([]flagtrack.Value)
-	return slices.Clone(values)
+	switch values := event.Contexts["flags"]["values"].(type) {
+	case []flagtrack.Value:
+		return slices.Clone(values)
+	case []any: // a BeforeSend has taken them through JSON
+		return decoded(values)
+	}
+	return nil
+}
+
+// decoded returns flags as JSON has them.
+func decoded(values []any) (flags []flagtrack.Value) {
+	for _, value := range values {
+		object, _ := value.(map[string]any)
+		name, _ := object["flag"].(string)
+		if result, isBool := object["result"].(bool); isBool && name != "" {
+			flags = append(flags, flagtrack.Value{Flag: name, Result: result})
+		}
+	}
+	return flags
 }
 
 // SpanFlags returns the flags of a finished child span, which a transaction has in its Spans, by name.

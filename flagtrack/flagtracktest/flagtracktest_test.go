@@ -38,13 +38,28 @@ func TestSpansCarryFlags(t *testing.T) {
 	flagtrack.AddFeatureFlag(transaction.Context(), "b", true)
 	flagtrack.AddFeatureFlag(transaction.Context(), "a", false)
 	flagtrack.AddFeatureFlag(child.Context(), "c", true)
+	sentry.GetHubFromContext(ctx).CaptureMessage("an error, before the end of its transaction")
 	child.Finish()
 	transaction.Finish()
-	if got := flagtracktest.Flags(sent.Last()); !slices.Equal(got, []flagtrack.Value{{Flag: "a"}, {Flag: "b", Result: true}}) {
+	if got := flagtracktest.Flags(sent.Last()); len(got) != 3 {
+		t.Errorf("the error carries %v", got)
+	}
+	root := sent.Events()[1]
+	if got := flagtracktest.Flags(root); !slices.Equal(got, []flagtrack.Value{{Flag: "a"}, {Flag: "b", Result: true}}) {
 		t.Errorf("the root span carries %v", got)
 	}
-	if got := flagtracktest.SpanFlags(sent.Last().Spans[0]); !slices.Equal(got, []flagtrack.Value{{Flag: "c", Result: true}}) {
+	if got := flagtracktest.SpanFlags(root.Spans[0]); !slices.Equal(got, []flagtrack.Value{{Flag: "c", Result: true}}) {
 		t.Errorf("the child carries %v", got)
+	}
+}
+
+// TestFlagsThroughJSON: a BeforeSend may take contexts.flags through JSON.
+func TestFlagsThroughJSON(t *testing.T) {
+	event := &sentry.Event{Contexts: map[string]sentry.Context{"flags": {"values": []any{
+		map[string]any{"flag": "a", "result": true}, map[string]any{"flag": "b", "result": false}, "odd", map[string]any{"flag": "c"},
+	}}}}
+	if got := flagtracktest.Flags(event); !slices.Equal(got, []flagtrack.Value{{Flag: "a", Result: true}, {Flag: "b"}}) {
+		t.Errorf("it carries %v", got)
 	}
 }
 

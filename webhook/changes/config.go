@@ -53,8 +53,8 @@ type Config struct {
 	// Lag is how far the copies of a document that different processes see may be
 	// behind one another. For so long after a process has reported something, no
 	// other one believes a document that differs from what was reported: its copy
-	// may be an old one. Also, for how long [Watcher.Own] waits to see its switch.
-	// Defaults to 2 minutes; -1 means that there is only one process.
+	// may be an old one. Defaults to 2 minutes; -1 means that there is only one
+	// process.
 	Lag time.Duration
 
 	// Timeout bounds each look, and each call of the store. Defaults to 30 s.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Flagd reads flagd's flag definitions: JSON or YAML, with the flags as an
@@ -113,7 +114,7 @@ func fieldsOf(v value, wanted []string, found []value) error {
 	clear(found)
 	for i, name := range v.of.names {
 		for at, want := range wanted {
-			if name != want && (len(name) < len(want) || !strings.EqualFold(name, want)) {
+			if name != want && !folds(name, want) {
 				continue
 			}
 			if found[at].kind != nothing {
@@ -124,6 +125,15 @@ func fieldsOf(v value, wanted []string, found []value) error {
 		}
 	}
 	return nil
+}
+
+// folds reports whether a name is want in different case. Most names differ in
+// the first letter already. Letters beyond ASCII fold to ASCII in a few cases.
+func folds(name, want string) bool {
+	if len(name) < len(want) || name[0] < utf8.RuneSelf && name[0]|0x20 != want[0]|0x20 {
+		return false
+	}
+	return strings.EqualFold(name, want)
 }
 
 type flagdReader struct {
@@ -212,7 +222,7 @@ func flagdParts(variants value, defaultVariant string, targeting value, set stri
 	if set != "" {
 		take("metadata.flagSetId", textOf(set))
 	}
-	if targeting.kind > null && !(targeting.kind == object && len(targeting.of.names) == 0) {
+	if targeting.kind > null && (targeting.kind != object || len(targeting.of.names) > 0) {
 		take("targeting", targeting)
 	}
 	if len(variants.items()) > 0 {

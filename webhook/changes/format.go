@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ type DocumentError struct {
 
 // Error names the document and what is wrong, without any value in it.
 func (e *DocumentError) Error() string {
-	return fmt.Sprintf("%v: %q", e.Err, cut(e.Document, maxShown))
+	return fmt.Sprintf("%v (in %q)", e.Err, cut(e.Document, maxShown))
 }
 
 // Unwrap returns what is wrong.
@@ -266,4 +267,17 @@ func (d definition) digest(e *encoder) (digest, error) {
 	}
 	sum := sha256.Sum256(e.buffer)
 	return digest(sum[:digestSize]), e.failed
+}
+
+// Read reads a source once, for who compares documents instead of watching them.
+// Its errors are those of the source and of the format.
+func Read(ctx context.Context, source Source, format Format) (Definitions, error) {
+	documents, err := source.Read(ctx)
+	if err != nil {
+		return Definitions{}, err
+	}
+	if len(documents) == 0 {
+		return Definitions{}, ErrVanished
+	}
+	return readDocuments(format, documents)
 }

@@ -2,7 +2,6 @@ package changes
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +58,9 @@ type goffRule struct {
 	Percentages map[string]float64 `yaml:"percentage" toml:"percentage"`
 	Progressive *goffProgressive   `yaml:"progressiveRollout" toml:"progressiveRollout"`
 	Disable     *bool              `yaml:"disable" toml:"disable"`
+
+	// shares are the percentages of a document in JSON, read already.
+	shares value
 }
 
 type goffProgressive struct {
@@ -93,8 +95,7 @@ func (GoFeatureFlag) Read(name string, content []byte) (Definitions, error) {
 		return Definitions{}, ErrEmpty // comments, say; a document without flags says {}
 	}
 	found := Definitions{flags: make(map[string]definition, len(flags))}
-	for _, flag := range slices.Sorted(maps.Keys(flags)) {
-		def := flags[flag]
+	for flag, def := range flags {
 		switch {
 		case flag == "":
 			found.skip("", "a flag has no name")
@@ -109,6 +110,7 @@ func (GoFeatureFlag) Read(name string, content []byte) (Definitions, error) {
 		}
 		found.flags[flag] = definition{on: positionOf(def.Disable == nil || !*def.Disable), rest: rest}
 	}
+	slices.SortFunc(found.skipped, func(a, b Skipped) int { return strings.Compare(a.Flag, b.Flag) })
 	return found, nil
 }
 
@@ -205,6 +207,9 @@ func (r goffRule) value(whole, isDefault bool) (value, error) {
 			m.put("disable", boolOf(*r.Disable))
 		}
 	}
+	if r.shares.kind == object {
+		m.put("percentage", r.shares)
+	}
 	if r.Percentages != nil {
 		var shares members
 		for name, share := range r.Percentages {
@@ -236,11 +241,14 @@ func (r goffRule) value(whole, isDefault bool) (value, error) {
 // queryOf is a query as it is evaluated: the lines without what they are
 // indented by, in one; JsonLogic as the JSON that it is.
 func queryOf(query string) value {
-	lines := strings.Split(query, "\n")
-	for i, line := range lines {
-		lines[i] = strings.TrimLeft(line, " ")
+	joined := strings.TrimLeft(query, " ")
+	if strings.Contains(joined, "\n") {
+		lines := strings.Split(joined, "\n")
+		for i, line := range lines {
+			lines[i] = strings.TrimLeft(line, " ")
+		}
+		joined = strings.Join(lines, "")
 	}
-	joined := strings.Join(lines, "")
 	if strings.HasPrefix(strings.TrimSpace(joined), "{") {
 		p := newJSONParser([]byte(joined))
 		if logic, err := p.value(0); err == nil && jsontext.Value(query).IsValid() {

@@ -75,7 +75,10 @@ func (r *goffReader) flag(v value, isStep bool) (f goffFlag, date *time.Time) {
 	if f.variations = at[0]; f.variations.kind > null && f.variations.kind != object {
 		r.fail("variations", at[0])
 	}
-	for _, rule := range r.list("targeting", at[1]) {
+	if rules := r.list("targeting", at[1]); len(rules) > 0 {
+		f.Targeting = make([]goffRule, 0, len(rules))
+	}
+	for _, rule := range at[1].items() {
 		f.Targeting = append(f.Targeting, r.rule(rule))
 	}
 	f.BucketingKey = r.text("bucketingKey", at[2])
@@ -112,24 +115,33 @@ func (r *goffReader) rule(v value) (rule goffRule) {
 	}
 	rule.Name, rule.Query, rule.Variation = r.text("name", at[0]), r.text("query", at[1]), r.text("variation", at[2])
 	rule.Disable = r.bool("disable", at[5])
-	switch shares := at[3]; {
-	case shares.kind == object:
-		rule.Percentages = make(map[string]float64, len(shares.of.names))
-		for name, share := range shares.members {
-			if f := r.number("percentage", share); f != nil {
-				rule.Percentages[name] = *f
-			} else {
-				rule.Percentages[name] = 0 // null
-			}
-		}
-	case shares.kind > null:
-		r.fail("percentage", shares)
-	}
+	rule.shares = r.shares(at[3])
 	var steps [2]value
 	if r.fields("progressiveRollout", at[4], goffRolloutFields, steps[:]) {
 		rule.Progressive = &goffProgressive{Initial: r.progress(steps[0]), End: r.progress(steps[1])}
 	}
 	return rule
+}
+
+// shares checks percentages. One that is null is 0.
+func (r *goffReader) shares(v value) value {
+	if v.kind <= null {
+		return value{}
+	}
+	if v.kind != object {
+		r.fail("percentage", v)
+		return value{}
+	}
+	for i := range v.of.values {
+		switch share := &v.of.values[i]; share.kind {
+		case number:
+		case null:
+			*share = value{kind: number, text: "0"}
+		default:
+			r.fail("percentage", *share)
+		}
+	}
+	return v
 }
 
 func (r *goffReader) progress(v value) *goffProgress {
@@ -152,7 +164,8 @@ func (r *goffReader) text(field string, v value) *string {
 	switch v.kind {
 	case nothing, null:
 	case str:
-		return &v.text
+		text := v.text
+		return &text
 	default:
 		r.fail(field, v)
 	}

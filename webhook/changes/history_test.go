@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,7 +172,7 @@ const histories = 1000
 func TestHistories(t *testing.T) {
 	n := histories
 	if testing.Short() || raceEnabled {
-		n = 100
+		n = 30
 	}
 	total := 0
 	for seed := range n {
@@ -329,6 +330,7 @@ type lagging struct {
 
 // world is the document itself, over time.
 type world struct {
+	mu       sync.Mutex
 	at       []time.Time
 	contents []string
 }
@@ -337,6 +339,8 @@ func (l *lagging) content() []byte {
 	if t := time.Now().Add(-l.lag); t.After(l.until) {
 		l.until = t
 	}
+	l.world.mu.Lock()
+	defer l.world.mu.Unlock()
 	i := len(l.world.at) - 1
 	for i > 0 && l.world.at[i].After(l.until) {
 		i--
@@ -350,7 +354,7 @@ func (l *lagging) content() []byte {
 func TestReplicas(t *testing.T) {
 	n := 60
 	if testing.Short() || raceEnabled {
-		n = 8
+		n = 2
 	}
 	total := 0
 	for seed := range n {
@@ -399,7 +403,9 @@ func replicas(t *testing.T, r *rand.Rand) int {
 			m[fmt.Sprintf("new-%d", i)] = 1
 			want = append(want, fmt.Sprintf("created new-%d", i))
 		}
+		w.mu.Lock()
 		w.at, w.contents = append(w.at, time.Now()), append(w.contents, writers[0].write(r, m))
+		w.mu.Unlock()
 		pause(time.Duration(r.IntN(100_000)) * time.Millisecond)
 		if r.IntN(3) > 0 {
 			continue

@@ -21,7 +21,8 @@ type owned struct {
 // Own says that the flag is about to be switched on or off in the watched
 // documents, by somebody who reports that themselves: a kill switch. The next
 // difference of the flag that is this switch, and nothing else, is not reported.
-// It is expected within [Config.Lag], in any process: it stands in the store.
+// It is expected within three times [Config.Lag], in any process: it stands in
+// the store.
 //
 // Call it before the switch, and [Watcher.Disown] if the switch fails. It does
 // nothing for a flag that is so already, or as long as there is no baseline.
@@ -53,7 +54,7 @@ func (w *Watcher) ownFor() time.Duration {
 	if w.config.Lag < 0 {
 		return time.Minute
 	}
-	return max(w.config.Lag, time.Second)
+	return max(3*w.config.Lag, time.Second) // a copy is behind, and a process that took over waits
 }
 
 // ownTries is how often the note is read again because somebody has changed it.

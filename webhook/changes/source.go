@@ -142,7 +142,7 @@ func (f *Folder) list() ([]string, error) {
 	if err != nil {
 		return nil, fileError(f.Path, err)
 	}
-	defer folder.Close()
+	defer func() { _ = folder.Close() }()
 	entries, err := folder.ReadDir(maxFiles + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fileError(f.Path, err)
@@ -217,7 +217,7 @@ func (s *fileState) read(ctx context.Context, path string, limit int64) ([]byte,
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	readAt := time.Now()
 	if info, err = file.Stat(); err != nil {
 		return nil, fileError(path, err)

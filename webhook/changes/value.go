@@ -294,7 +294,7 @@ func (v value) appendJSON(b []byte, limit int) ([]byte, bool) {
 	if len(b) > limit {
 		return append(b, "…"...), false
 	}
-	whole := true
+	var whole bool
 	switch v.kind {
 	case null:
 		b = append(b, "null"...)

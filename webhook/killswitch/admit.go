@@ -42,15 +42,20 @@ func (r *Relay) admit(ctx context.Context, body string, kills []asked, now time.
 			reason = ReasonRepeat
 			continue
 		}
-		c, refused := r.propose(ctx, j, &one, itemID(body, one.kill.Target), now)
+		id, switched := itemID(body, one.kill.Target), make(chan struct{})
+		if one.kill.On {
+			r.watched.Store(id, switched) // before it can be made
+		}
+		c, refused := r.propose(ctx, j, &one, id, now)
 		if refused != "" {
+			r.watched.Delete(id)
 			reason = refused
 			if refused == ReasonCap || refused == ReasonOvertaken {
 				r.didNotAct([]asked{one}, refused)
 			}
 			continue
 		}
-		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, switched: make(chan struct{})}))
+		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, switched: switched}))
 	}
 	if len(admitted) == 0 {
 		return nil, reason
@@ -75,11 +80,7 @@ func (r *Relay) propose(ctx context.Context, j *journal, one *asked, id string, 
 
 // begin switches a flag off at once; one that is switched on waits for its turn.
 func (r *Relay) begin(one *admission) *admission {
-	switch {
-	case r.config.DryRun:
-	case one.kill.On:
-		r.watched.Store(one.change.id, one.switched)
-	default:
+	if !r.config.DryRun && !one.kill.On {
 		one.work = &work{
 			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, switched: one.switched,
 		}

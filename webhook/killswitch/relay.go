@@ -321,14 +321,14 @@ func (r *Relay) Close(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	r.closeOnce.Do(func() {
+	r.closeOnce.Do(func() { //nolint:contextcheck // it ends on its own, or when it is cancelled
 		r.gate.Lock()
 		close(r.closing)
 		r.gate.Unlock()
 		if !r.lossy {
 			close(r.hurry)
 		}
-		go r.end() //nolint:contextcheck // it ends on its own, or when it is cancelled
+		go r.end()
 	})
 	early, cancel := context.WithCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {

@@ -44,9 +44,6 @@ var (
 	// ErrBodyRead means that something in front of the relay reads the bodies, so
 	// that no signature can be right.
 	ErrBodyRead = errors.New("killswitch: the body was read before the relay got it; put the relay in front of the middleware that does")
-	// ErrUnattended means that switches wait in a queue of the store that nobody
-	// works on: the toggler was renamed in the configuration, say.
-	ErrUnattended = errors.New("killswitch: switches wait in a queue that nobody works on")
 )
 
 // Report is trouble that needs a person.

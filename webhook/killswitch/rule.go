@@ -168,9 +168,9 @@ func (r Rule) validate() error {
 	for _, trigger := range r.When {
 		switch {
 		case !slices.Contains(canAct, trigger):
-			return fmt.Errorf("When: it contains %s, which never acts; what can is %v", quote(string(trigger)), canAct)
+			return ruleError("When", fmt.Sprintf("it contains %s, which never acts; what can is %v", quote(string(trigger)), canAct))
 		case trigger == MetricAlertResolved && !r.SwitchOn:
-			return fmt.Errorf("When: it must not contain %s on a rule that switches off", trigger)
+			return ruleError("When", fmt.Sprintf("it must not contain %s on a rule that switches off", trigger))
 		}
 	}
 	return nil

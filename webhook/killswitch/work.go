@@ -216,7 +216,6 @@ func (w *work) dispute(ctx context.Context) (*decided, error) {
 			}
 		}
 		current = &newer.Kill
-		current.Order = newer.Order
 	}
 }
 

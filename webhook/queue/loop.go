@@ -339,7 +339,7 @@ func (l *loop) handle(ctx context.Context, entries []Entry) ([]Outcome, time.Dur
 func (l *loop) safely(ctx context.Context, entries []Entry) (result handled) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			result = handled{rest: maxPause, err: fmt.Errorf("queue: the handler panicked with a %T; the queue rests", cause)}
+			result = handled{rest: maxPause, err: fmt.Errorf("%w: it panicked with a %T; the queue rests", ErrHandler, cause)}
 		}
 	}()
 	outcomes, rest := l.handler(ctx, entries)

@@ -55,7 +55,8 @@ type Config struct {
 	Settled func(outcomes []Outcome)
 
 	// Report is told of each failure of the store, within the deadline of the
-	// call that failed, and once when it works again. It is called from the
+	// call that failed, of a handler that fails ([ErrHandler]), and once when the
+	// store works again. It is called from the
 	// loop's goroutine: it must not wait. Defaults to nil.
 	Report func(Report)
 }
@@ -126,7 +127,7 @@ func (c Config) call() time.Duration { return min(c.Lease/3, maxCall) }
 
 // errHandlerHangs is reported of a handler that does not end when its context
 // does.
-var errHandlerHangs = errors.New("queue: the handler has not returned though its context has ended")
+var errHandlerHangs = fmt.Errorf("%w: it has not returned though its context has ended", ErrHandler)
 
 // Run works on a queue until ctx ends: it waits for entries that are due, takes
 // the queue's lease, and hands them to the handler, batch after batch, in the

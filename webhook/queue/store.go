@@ -340,6 +340,9 @@ var (
 	// ErrNoteChanged means that the note is not at the version given: somebody
 	// else has swapped it. Nothing was changed. Read it again.
 	ErrNoteChanged = errors.New("queue: the note was changed by somebody else; nothing was added")
+	// ErrHandler means that a handler of [Run] has panicked, or does not return
+	// though its context has ended. The store is not to blame.
+	ErrHandler = errors.New("queue: the handler failed")
 	// ErrNotDead means that there is no dead entry with this ID and Seq: it was
 	// revised, discarded, swept, or done after all. List it again.
 	ErrNotDead = errors.New("queue: the entry is not dead (any more)")

@@ -193,21 +193,28 @@ func cut(items []queue.Item) [][]queue.Item {
 	return chunks
 }
 
-// insertion adds a chunk. A known item is passed over; one that was settled
-// longer ago than the window is new again, with a new seq.
+// insertion adds a chunk. A known item is passed over before it comes to a
+// conflict: with PostgreSQL that would lock the one that is there until the
+// caller's transaction ends, and who works on it would have to wait. One that was
+// settled longer ago than the window is new again, with a new seq.
 func (s *Store) insertion(queueName string, items []queue.Item, a queue.Addition) (string, []any) {
 	var b strings.Builder
-	b.WriteString("INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due, delay, owner) VALUES ")
+	b.WriteString(`INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due, delay, owner)
+		SELECT $1, new.id, new.ord_key, new.body, {now}, {now}, {now} + $3, $3, $4 FROM (`)
 	args := []any{queueName, microseconds(s.window), microseconds(a.Hold), a.Owner}
 	for i, item := range items {
-		if i > 0 {
-			b.WriteString(", ")
-		}
 		n := len(args)
-		fmt.Fprintf(&b, "($1, $%d, $%d, $%d, {now}, {now}, {now} + $3, $3, $4)", n+1, n+2, n+3)
+		row := " UNION ALL SELECT %d, $%d, $%d, $%d"
+		if i == 0 {
+			row = "SELECT %d AS place, CAST($%d AS TEXT) AS id, CAST($%d AS TEXT) AS ord_key, CAST($%d AS {bytes}) AS body"
+		}
+		fmt.Fprintf(&b, row, i, n+1, n+2, n+3)
 		args = append(args, item.ID, item.Key, append([]byte{}, item.Body...))
 	}
-	b.WriteString(` ON CONFLICT (queue, id) DO UPDATE
+	b.WriteString(`) AS new WHERE NOT EXISTS (SELECT 1 FROM {p}entries AS known WHERE known.queue = $1 AND known.id = new.id
+			AND (known.state IN (0, 2) OR known.since > {now} - $2))
+		ORDER BY new.place
+		ON CONFLICT (queue, id) DO UPDATE
 		SET seq = excluded.seq, ord_key = excluded.ord_key, body = excluded.body, state = 0,
 			added_at = excluded.added_at, since = excluded.since, due = excluded.due, delay = excluded.delay,
 			owner = excluded.owner, tries = 0, reason = ''

@@ -17,6 +17,7 @@ import (
 func TestBurst(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
 		s := open(t, dialect, t.TempDir())
+		defer s.Close()
 		const callers, each = 40, 50
 		handled := make(chan int, callers*each)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -59,4 +60,32 @@ func TestBurst(t *testing.T) {
 		cancel()
 		working.Wait()
 	})
+}
+
+// TestEnqueuedAgain: a transaction that has added a waiting item once more, and
+// stays open, holds up nobody.
+func TestEnqueuedAgain(t *testing.T) {
+	s := open(t, sqlstore.PostgreSQL, t.TempDir())
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	items := []queue.Item{{ID: "1"}, {ID: "2"}}
+	if _, err := s.Add(ctx, "again", queue.Addition{Items: items}); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if added, err := s.EnqueueTx(ctx, tx, "again", items[0], queue.Item{ID: "3"}); added != 1 || err != nil {
+		t.Fatalf("%d were new, %v", added, err)
+	}
+	due, err := s.Due(ctx, "again", 0, 10)
+	if err != nil || len(due) != 2 {
+		t.Fatalf("%v, %v", due, err)
+	}
+	if err := s.Settle(ctx, "again", "me", queue.Outcome{ID: "1", Seq: due[0].Seq, State: queue.Done}); err != nil {
+		t.Fatalf("settling waits for the transaction: %v", err)
+	}
 }

@@ -40,7 +40,7 @@ type childConfig struct {
 	Processes int           // that share the flags
 	Number    int           // of this process, from 0
 	Pace      time.Duration // between two changes of a flag
-	Lease     time.Duration // of the queue, by default a second
+	Lease     time.Duration // of the queue, by default two seconds
 	Watched   bool          // standard input is a pipe from the parent
 }
 
@@ -118,7 +118,7 @@ func (c childConfig) emitter(store queue.Store) (*webhook.Emitter, error) {
 		return nil, err
 	}
 	return webhook.NewEmitter(client, store, webhook.EmitterConfig{
-		Queue: testQueue, Linger: -1, PollInterval: 100 * time.Millisecond, Lease: cmp.Or(c.Lease, time.Second), Logger: slog.New(slog.DiscardHandler),
+		Queue: testQueue, Linger: -1, PollInterval: 100 * time.Millisecond, Lease: cmp.Or(c.Lease, 2*time.Second), Logger: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -159,11 +159,15 @@ func (c childConfig) emit(ctx context.Context) error {
 		if acked[change.ChangeID] {
 			return nil
 		}
-		if err := emitter.Emit(ctx, change); err != nil {
+		err := emitter.Emit(ctx, change)
+		for errors.Is(err, sqlstore.ErrBusy) { // the same change, on a machine with much to do
+			err = emitter.Emit(ctx, change)
+		}
+		if err != nil {
 			return err
 		}
 		time.Sleep(c.Pace)
-		_, err := fmt.Fprintf(journal, "%d\n", change.ChangeID)
+		_, err = fmt.Fprintf(journal, "%d\n", change.ChangeID)
 		return err
 	})
 	if err != nil {

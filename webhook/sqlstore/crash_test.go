@@ -109,10 +109,10 @@ func TestCrash(t *testing.T) {
 			total.acked += result.acked
 			total.lost += result.lost
 			total.repeats += result.repeats
+			if !slices.Contains(engines, engineName(run.dialect)) {
+				engines = append(engines, engineName(run.dialect))
+			}
 		})
-		if !slices.Contains(engines, engineName(run.dialect)) {
-			engines = append(engines, engineName(run.dialect))
-		}
 	}
 	fmt.Printf("crash: engines=%s kills=%d acked=%d lost=%d repeats=%d\n",
 		strings.Join(engines, ","), total.kills, total.acked, total.lost, total.repeats)
@@ -144,11 +144,15 @@ func (c crashRun) do(t *testing.T) crashResult {
 
 func (c crashRun) children(t *testing.T, sink *sink) []*child {
 	dir := t.TempDir()
+	var lease time.Duration
+	if c.signal == syscall.SIGTERM {
+		lease = 10 * time.Second // given back at the end, so that nobody waits for its own
+	}
 	children := make([]*child, c.processes)
 	for i := range children {
 		children[i] = &child{T: t, config: childConfig{
 			Role: c.role, Dialect: c.dialect, DSN: os.Getenv(postgresEnv), Dir: dir, URL: sink.url(),
-			Changes: c.changes, Processes: c.processes, Number: i, Pace: 4 * time.Millisecond, Watched: true,
+			Changes: c.changes, Processes: c.processes, Number: i, Pace: 4 * time.Millisecond, Lease: lease, Watched: true,
 		}}
 	}
 	if c.dialect == sqlstore.PostgreSQL {

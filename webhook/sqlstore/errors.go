@@ -55,7 +55,7 @@ func explain(ctx context.Context, doing string, err error) error {
 	}
 	switch cause := causeOf(err); {
 	case cause == nil || errors.Is(err, cause):
-	case cause != queue.ErrFull:
+	case !errors.Is(cause, queue.ErrFull):
 		return fmt.Errorf("%w: %s: %w", cause, doing, err)
 	case doing == doingAdd, doing == doingAddTx:
 		return fmt.Errorf("%w: there is no room on the disk: %w", cause, err)

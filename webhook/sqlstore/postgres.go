@@ -16,6 +16,7 @@ func newPostgreSQL(prefix string) *engine {
 	return &engine{
 		words: strings.NewReplacer(
 			"{p}", prefix,
+			"{bytes}", "BYTEA",
 			"{now}", "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)",
 			"{clock}", "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 			"{slack}", slack,

@@ -121,6 +121,7 @@ func newSQLite(prefix string) *engine {
 	return &engine{
 		words: strings.NewReplacer(
 			"{p}", prefix,
+			"{bytes}", "BLOB",
 			"{now}", sqliteNow,
 			"{clock}", sqliteNow,
 			"{slack}", slack,

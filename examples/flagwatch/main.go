@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	flags := flag.NewFlagSet("flagwatch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch diff [-format name] [-json] old new\n       flagwatch -demo")
+		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch [-config file] queue list|show|correct|replay|discard …\n       flagwatch diff [-format name] [-json] old new\n       flagwatch -demo")
 		flags.PrintDefaults()
 	}
 	file := flags.String("config", "flagwatch.json", "the configuration `file`")
@@ -45,6 +45,9 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	demo := flags.Bool("demo", false, "edit flag files as people, editors and Kubernetes do, and show the flag log of a stand-in for Sentry")
 	if err := flags.Parse(args); err != nil {
 		return exitTrouble
+	}
+	if flags.Arg(0) == "queue" {
+		return runQueue(ctx, *file, flags.Args()[1:], env, stdout, stderr)
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(stderr, "flagwatch: unexpected argument %q\n", flags.Arg(0))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -120,6 +121,11 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, s.close(context.WithoutCancel(ctx)))
 	}
+	stopConsole, err := s.serveConsole(ctx, c, logger, os.Stderr)
+	if err != nil {
+		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
+	}
+	defer stopConsole()
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -40,7 +40,7 @@ func newStage(t *testing.T) *stage {
 	s := &stage{t: t, switches: &switches{}, decisions: &console.Decisions{}}
 	s.sentry = webhooktest.NewServer(webhooktest.Config{MaxFlag: webhook.MaxFlagBefore2026})
 	t.Cleanup(s.sentry.Close)
-	client, err := webhook.NewClient(webhook.Config{URL: s.sentry.URL(), Secrets: []signing.Secret{s.sentry.Secret()}})
+	client, err := webhook.NewClient(webhook.Config{URL: s.sentry.URL(), Secrets: []signing.Secret{s.sentry.Secret()}, OnWarning: func(webhook.Warning) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/console"
+)
+
+// serveConsole serves the page for people on an address of its own, if one is
+// configured, until the function returned is called.
+func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logger, announce io.Writer) (stop func(), err error) {
+	if c.Console == "" {
+		return func() {}, nil
+	}
+	const name = "FLAGWATCH_CONSOLE_PASSWORD"
+	password, err := secretFrom(c.env, name)
+	if err != nil {
+		return nil, err
+	}
+	if password != "" && len([]rune(password)) < console.MinPassword {
+		return nil, fmt.Errorf("%s has to have at least %d characters", name, console.MinPassword)
+	}
+	page, err := console.New(console.Config{
+		Title: "Flag watch", Inspector: s.emitter.Inspector(), Sources: s.sources,
+		Password: signing.NewSecret(password), Announce: announce, Hosts: c.ConsoleHosts, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Console)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{
+		Handler: page, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	logger.Info("flagwatch: the console listens", "console", listener.Addr().String())
+	return func() {
+		_ = server.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("flagwatch: the console has ended", "error", err)
+		}
+	}, nil
+}
+
+// sources are the watchers, for the console.
+func (s *service) sources() []console.Source {
+	var all []console.Source
+	for _, watcher := range s.watchers {
+		stats := watcher.Stats()
+		source := console.Source{Name: watcher.Name(), Flags: stats.Flags, LastGood: stats.LastGood, Since: stats.Since}
+		if stats.Problem != nil {
+			source.Problem = stats.Problem.Error()
+		}
+		all = append(all, source)
+	}
+	return all
+}
+
+// runQueue is the command queue: the changes on their way to Sentry's flag log.
+func runQueue(ctx context.Context, file string, args []string, env func(string) string, stdout, stderr io.Writer) int {
+	return queuecmd.Command{
+		Name: "flagwatch queue", Stdout: stdout, Stderr: stderr,
+		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
+			c, err := readConfig(file, env)
+			if err != nil {
+				return nil, nil, err
+			}
+			client, err := webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP})
+			if err != nil {
+				return nil, nil, err
+			}
+			s := &service{}
+			store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed
+			closeAll := func() error { return s.close(context.WithoutCancel(ctx)) }
+			if err != nil {
+				return nil, nil, errors.Join(err, closeAll())
+			}
+			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{})
+			return inspector, closeAll, err
+		},
+	}.Run(ctx, args)
+}

@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }() // what is in memory ends with the program
 	emitter, err := webhook.NewEmitter(client, store, webhook.EmitterConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err

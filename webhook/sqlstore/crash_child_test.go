@@ -226,7 +226,14 @@ func (c childConfig) transactions(ctx context.Context) error {
 			return nil
 		}
 		time.Sleep(c.Pace)
-		return c.transaction(ctx, db, store, emitter, i)
+		// An application tries again when SQLite is busy: nothing was begun.
+		var err error
+		for range 20 {
+			if err = c.transaction(ctx, db, store, emitter, i); err == nil || !strings.Contains(err.Error(), "SQLITE_BUSY") {
+				break
+			}
+		}
+		return err
 	})
 	if err != nil {
 		return err

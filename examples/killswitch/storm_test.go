@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -511,6 +512,66 @@ func TestCrash(t *testing.T) {
 				engine, kills, alerts, len(accepted), missing(), c.told.n.Load())
 			if len(accepted) < alerts/2 {
 				t.Errorf("only %d alerts were accepted", len(accepted))
+			}
+		})
+	}
+}
+
+// TestBurst sends 400 alerts at once to a service whose store is well. The journal
+// has each of them in time: none is said to be only in memory.
+func TestBurst(t *testing.T) {
+	const alerts = 400
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			names := flagNames(alerts)
+			switchboard, flagLog := standIns(t, names...)
+			var inMemory atomic.Int64
+			c := childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names}
+			if engine == "sqlite" {
+				c.SQLite = t.TempDir() + "/killswitch.db"
+			} else {
+				c.Postgres = postgresDatabase(t)
+			}
+			s, err := newService(t.Context(), c.config(), options{unlimited: true, onReport: func(report killswitch.Report) {
+				if errors.Is(report.Err, killswitch.ErrStore) {
+					inMemory.Add(1)
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(s.handler())
+			defer server.Close()
+			client := newHTTPClient(t)
+			var all sync.WaitGroup
+			var slowest atomic.Int64
+			start := time.Now()
+			for i, name := range names {
+				body := demoEvent(name, "shop", "", "", i, time.Now())
+				all.Go(func() {
+					began := time.Now()
+					status, err := post(t.Context(), client, server.URL+"/sentry", body, nil)
+					if err != nil || status/100 != 2 {
+						t.Errorf("%d, %v", status, err)
+					}
+					for took := int64(time.Since(began)); ; {
+						if was := slowest.Load(); was >= took || slowest.CompareAndSwap(was, took) {
+							break
+						}
+					}
+				})
+			}
+			all.Wait()
+			answered := time.Since(start)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if err := s.close(ctx); err != nil {
+				t.Error(err)
+			}
+			t.Logf("burst: engine=%s alerts=%d answered after %v, slowest %v, all done after %v, only in memory %d, records %d",
+				engine, alerts, answered.Round(time.Millisecond), time.Duration(slowest.Load()).Round(time.Millisecond), time.Since(start).Round(time.Millisecond), inMemory.Load(), len(flagLog.Changes()))
+			if n := inMemory.Load(); n > 0 {
+				t.Errorf("%d switches were only in memory for longer than an answer may take", n)
 			}
 		})
 	}

@@ -44,6 +44,8 @@ type options struct {
 	onDecision func(killswitch.Decision)
 	onReport   func(killswitch.Report)
 	unlimited  bool // stand-ins of VWO need no rate limit
+	// answerWithin is the relay's; 0 is its default.
+	answerWithin time.Duration
 }
 
 func (o options) log() *slog.Logger {
@@ -183,7 +185,7 @@ func newService(ctx context.Context, c config, o options) (*service, error) {
 		Secrets: c.clientSecrets, Rules: p.rules, Togglers: p.togglers, Installation: c.Sentry.Installation,
 		Header: c.Sentry.Header, HeaderValues: c.headerValues, Store: p.store,
 		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: c.DryRun,
-		Logger: o.log(), OnReport: o.onReport,
+		AnswerWithin: o.answerWithin, Logger: o.log(), OnReport: o.onReport,
 		OnDecision: func(d killswitch.Decision) {
 			s.decisions.Add(string(d.Verdict), string(d.Reason))
 			if d.Verdict == killswitch.Acted {

@@ -420,6 +420,65 @@ func TestNeverDeafInSilence(t *testing.T) {
 	})
 }
 
+// TestDeafForOtherReasons has a second header, or the installation, changed in
+// Sentry: every alert is refused, though its signature may be right.
+func TestDeafForOtherReasons(t *testing.T) {
+	for name, c := range map[string]struct {
+		config killswitch.Config
+		spoil  func(r *http.Request)
+		err    error
+		page   string
+	}{
+		"header": {
+			killswitch.Config{Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
+			func(r *http.Request) { r.Header.Set("X-Key", "old") }, killswitch.ErrBadHeaders, "page: 6 requests in a row had a wrong second header",
+		},
+		"installation": {
+			killswitch.Config{Installation: "a uuid of before", Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
+			func(*http.Request) {}, killswitch.ErrOtherInstallation, "page: 6 alerts in a row were for another installation",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var flags switches
+				var heard reports
+				config := c.config
+				config.Rules, config.Togglers, config.OnReport = ruled("f"), by(&flags), heard.add
+				relay := newRelay(t, config)
+				for range 6 {
+					r := signed(eventAlert("f", time.Now()))
+					r.Header.Set("X-Key", "new")
+					c.spoil(r)
+					if status := deliver(relay, r); status != http.StatusUnauthorized {
+						t.Errorf("status %d", status)
+					}
+				}
+				if heard.about(c.err) != 1 {
+					t.Errorf("reports: %v", heard.all())
+				}
+				if code, text := get(relay.ServeHealth); code != 503 || !strings.HasPrefix(text, c.page) {
+					t.Errorf("%d %s", code, text)
+				}
+			})
+		})
+	}
+}
+
+// TestNearestName has several rules whose names are almost the alert's.
+func TestNearestName(t *testing.T) {
+	rules := ruled("Alert 101", "Alert 301", "Alert 311")
+	for i := range rules {
+		rules[i].Alert = []string{"Alert 101", "Alert 301", "Alert 311"}[i]
+	}
+	a, err := alert.Parse(eventAlert("alert 301 ", time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := killswitch.Explain(&a, rules, 0, time.Now()); !strings.HasPrefix(e.Decision.Note, "rule 2 comes closest") {
+		t.Error(e.Decision.Note)
+	}
+}
+
 func get(handler http.HandlerFunc) (int, string) {
 	w := newRecorder()
 	handler(w, newGet())

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
@@ -213,13 +212,9 @@ func readConfig(path string, env func(string) string) (config, error) {
 		return config{}, fmt.Errorf("read the configuration: %w", err)
 	}
 	c := config{env: env}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c.fileConfig); err != nil {
+	// Exact names, and each once: of rules that are there twice the last would win.
+	if err := json.Unmarshal(raw, &c.fileConfig, json.RejectUnknownMembers(true)); err != nil {
 		return config{}, fmt.Errorf("read the configuration %s: %w", path, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return config{}, fmt.Errorf("read the configuration %s: there is more than one object", path)
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.Path = cmp.Or(c.Path, "/sentry")

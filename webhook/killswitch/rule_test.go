@@ -365,12 +365,24 @@ func TestRulesAreChecked(t *testing.T) {
 		"never matches a metric alert": func(r *killswitch.Rule) { r.Tags = map[string]string{"a": "b"} },
 		`flags["f"]:true`:              func(r *killswitch.Rule) { r.Evaluated = killswitch.EvaluatedOn },
 		"leave it empty":               func(r *killswitch.Rule) { r.Environment = "All" },
-		"set Activity":                 func(r *killswitch.Rule) { r.When = []killswitch.Trigger{killswitch.ActivityAlertTriggered} },
+		"is no slug":                   func(r *killswitch.Rule) { r.Project = "My Shop" },
+		"white space around it":        func(r *killswitch.Rule) { r.Alert += " " },
+		"it never matches an activity alert": func(r *killswitch.Rule) {
+			r.Environment, r.When = "production", []killswitch.Trigger{killswitch.ActivityAlertTriggered}
+		},
+		"it never matches an issue alert": func(r *killswitch.Rule) {
+			r.Activity, r.When = "status_regression", []killswitch.Trigger{killswitch.IssueAlertTriggered}
+		},
+		"set Activity": func(r *killswitch.Rule) { r.When = []killswitch.Trigger{killswitch.ActivityAlertTriggered} },
 	} {
 		rule := good
 		deaf(&rule)
 		if warnings := strings.Join(rule.Warnings(), "\n"); !strings.Contains(warnings, want) {
 			t.Errorf("%s: %s", want, warnings)
+		}
+		partly := want == "never matches a metric alert" || want == `flags["f"]:true`
+		if never := strings.Contains(strings.Join(rule.Warnings(), "\n"), "it never matches") && !partly; rule.NeverMatches() != never {
+			t.Errorf("%s: never matches %t", want, !never)
 		}
 	}
 }

@@ -121,8 +121,6 @@ func TestWhatIsWrongAtTheStart(t *testing.T) {
 	}
 }
 
-// TestOneServiceChecks starts two services on one database and one token: one
-// asks, and no switch meets a 429.
 // TestStoreThatIsAwayAtTheStart starts before the database can be opened. Flags are
 // switched off, the health is red, and once the database is there it gets all that
 // it missed.
@@ -161,6 +159,8 @@ func TestStoreThatIsAwayAtTheStart(t *testing.T) {
 	}
 }
 
+// TestOneServiceChecks starts two services on one database and one token: one
+// asks, and no switch meets a 429.
 func TestOneServiceChecks(t *testing.T) {
 	switchboard := vwotest.NewServer(vwotest.Config{Features: flagNames(5), Interval: time.Second})
 	t.Cleanup(switchboard.Close)

@@ -33,8 +33,12 @@ func TestConsoleOverManyEntries(t *testing.T) {
 }
 
 // BenchmarkConsole reports xEmpty: the first byte of the slowest page against that
-// of an empty queue. It is to stay at or below mostTimesEmpty.
+// of an empty queue. It is to stay at or below mostTimesEmpty, which the test asks
+// for as well.
 func BenchmarkConsole(b *testing.B) {
+	if sized(10) != 10 {
+		b.Skip("the test has filled two databases: set " + fullEnv + "=full")
+	}
 	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL} {
 		b.Run("engine="+dialect.String(), func(b *testing.B) {
 			slowest := slowestPage(b, dialect)

@@ -16,3 +16,8 @@ func (s *Store) AddStatement(name string, items []queue.Item) string {
 	statement, _ := s.insertion(name, items, queue.Addition{})
 	return s.engine.sql(statement)
 }
+
+// PutOffStatement is the statement that puts off one entry.
+func (s *Store) PutOffStatement() string {
+	return s.engine.sql(putOff + "owner = '' WHERE " + oursWaiting)
+}

@@ -75,9 +75,10 @@ func TestPlans(t *testing.T) {
 	look("filled, as if empty")
 }
 
-// TestAddPlan looks at how PostgreSQL finds out which items it has already, once
-// the table has grown under a statement that was prepared when it was small.
-func TestAddPlan(t *testing.T) {
+// TestPlansOfWrites looks at how PostgreSQL finds out which items it has already,
+// and finds one entry, once the table has grown under statements that were prepared
+// when it was small.
+func TestPlansOfWrites(t *testing.T) {
 	postgresDSN(t)
 	store := open(t, sqlstore.PostgreSQL, t.TempDir())
 	defer store.Close()
@@ -96,7 +97,9 @@ func TestAddPlan(t *testing.T) {
 	entries := store.prefix + "entries"
 	const each = 100
 	exec("ALTER TABLE " + entries + " SET (autovacuum_enabled = false)")
+	exec("VACUUM ANALYZE " + entries)
 	exec("PREPARE add AS " + store.AddStatement("q", make([]queue.Item, each)))
+	exec("PREPARE put_off AS " + store.PutOffStatement())
 	execute := func(round int) string {
 		var b strings.Builder
 		b.WriteString("EXECUTE add('q', 0, 0, ''")
@@ -105,14 +108,20 @@ func TestAddPlan(t *testing.T) {
 		}
 		return b.String() + ")"
 	}
-	for round := range 10 { // so that a generic plan is thought of
+	const one = "EXECUTE put_off('q', 'i7', 7, 'me', 1)"
+	for range 10 { // so that a generic plan is thought of
+		exec(one)
+	}
+	for round := range 10 {
 		exec(execute(round))
 	}
 	exec(fmt.Sprintf(`INSERT INTO %s (queue, id, ord_key, body, state, added_at, since, due)
 		SELECT 'q', 'i' || i, 'k', repeat('x', 200)::bytea, 0, 1, 1, 1 FROM generate_series(1, 50000) AS i`, entries))
 	for _, state := range []string{"freshly filled, never analysed", "analysed"} {
-		if plan := explain(t, conn, execute(10)); strings.Contains(plan, "Seq Scan on "+entries) || !strings.Contains(plan, entries+"_pkey") {
-			t.Errorf("%s:\n%s", state, plan)
+		for _, statement := range []string{execute(10), one} {
+			if plan := explain(t, conn, statement); strings.Contains(plan, "Seq Scan on "+entries) || !strings.Contains(plan, entries+"_pkey") {
+				t.Errorf("%s:\n%s", state, plan)
+			}
 		}
 		exec("ANALYZE " + entries)
 	}

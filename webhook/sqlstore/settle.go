@@ -57,6 +57,8 @@ func (s *Store) settleDead(ctx context.Context, queueName, owner string, o queue
 	return err
 }
 
+const putOff = `UPDATE {p}entries SET due = {now} + $5, delay = $5, `
+
 // putOff settles a waiting entry as waiting.
 func (s *Store) putOff(ctx context.Context, queueName, owner string, o queue.Outcome) error {
 	set, args := `owner = '', reason = $6`, []any{queueName, o.ID, o.Seq, owner, microseconds(o.After), queue.CutReason(o.Reason)}
@@ -66,7 +68,7 @@ func (s *Store) putOff(ctx context.Context, queueName, owner string, o queue.Out
 	case o.After > 0:
 		set += `, tries = tries + 1`
 	}
-	_, err := s.exec(ctx, "put off", `UPDATE {p}entries SET due = {now} + $5, delay = $5, `+set+` WHERE `+oursWaiting, args...)
+	_, err := s.exec(ctx, "put off", putOff+set+` WHERE `+oursWaiting, args...)
 	return err
 }
 

@@ -30,6 +30,10 @@ type Loan struct {
 // [Config.AuthorWait]: it would sign changes by accident only.
 var ErrNoLending = errors.New("changes: the watcher waits for no authors; set Config.AuthorWait")
 
+// Borrows reports whether [Watcher.Lend] can be called: whether the watcher has
+// [Config.AuthorWait].
+func (w *Watcher) Borrows() bool { return w.config.AuthorWait > 0 }
+
 // errNoLoan means that a loan is not as its fields say.
 var errNoLoan = errors.New("changes: a loan needs an ID of at most 100 bytes, and an author")
 
@@ -55,7 +59,7 @@ const (
 // It fails with [ErrNoLending], and as the store does; then nothing was kept, and
 // the same loans may be lent again.
 func (w *Watcher) Lend(ctx context.Context, loans ...Loan) error {
-	if w.config.AuthorWait == 0 {
+	if !w.Borrows() {
 		return ErrNoLending
 	}
 	for _, loan := range loans {
@@ -399,7 +403,7 @@ func (w *Watcher) part(ctx context.Context, change func(*unsigned)) error {
 // partWithoutAuthors reports at the end what still waits: nobody may be there to
 // do it later, and the store may be a process's own.
 func (w *Watcher) partWithoutAuthors(ctx context.Context) {
-	if w.config.AuthorWait == 0 {
+	if !w.Borrows() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)

@@ -23,8 +23,8 @@ type chain struct {
 	Complete bool `json:"complete"`
 	// Flags are what each flag is, as a mark.
 	Flags map[string]mark `json:"flags"`
-	// Seen are the steps, each a flag with before and after, that were told, and
-	// when, in Unix seconds.
+	// Seen are the webhooks that were taken, and when, in Unix seconds. Another
+	// instance's has another host name in it.
 	Seen map[string]int64 `json:"seen,omitempty"`
 }
 
@@ -48,28 +48,40 @@ func (c *chain) of(flag string) mark {
 }
 
 // take takes what a webhook says, and returns what of it is new.
-func (c *chain) take(n notice, now int64) []edit {
+func (c *chain) take(id string, n notice, now int64) []edit {
 	baseline := n.startup && !c.Complete && c.atStart(n.edits)
+	_, seen := c.Seen[id]
 	var fresh []edit
 	for _, e := range n.edits {
-		step, known := digest([]byte(e.flag), []byte(e.from), []byte(e.to)), c.of(e.flag)
-		_, seen := c.Seen[step]
+		known := c.of(e.flag)
 		switch {
 		case e.to == known:
 			continue // another instance was faster
 		case baseline && known == unknown, e.from == e.to:
-		case known != e.from && seen:
-			continue // a copy of what was said earlier
+		case known != e.from && seen && !n.startup:
+			continue // a copy
+		case known != e.from && seen: // a start, or a copy of one
 		default:
-			if e.action == webhook.ActionCreated && known != absent && known != unknown {
-				e.action = webhook.ActionUpdated // it was started anew, and there meanwhile
-			}
-			fresh = append(fresh, e)
+			fresh = append(fresh, e.after(known))
 		}
-		c.Seen[step], c.Flags[e.flag] = now, e.to
+		c.Flags[e.flag] = e.to
 	}
+	c.Seen[id] = now
 	c.Complete = c.Complete || baseline
 	return fresh
+}
+
+// after is an edit as it is after what is known: an instance may have missed what
+// another has told.
+func (e edit) after(known mark) edit {
+	switch {
+	case known == unknown || e.to == absent:
+	case known == absent:
+		e.action = webhook.ActionCreated
+	default:
+		e.action = webhook.ActionUpdated
+	}
+	return e
 }
 
 // atStart reports whether flags that were all added are those at a start: several
@@ -85,9 +97,9 @@ func (c *chain) forget() {
 	if len(c.Seen) <= maxSeen {
 		return
 	}
-	steps := slices.SortedFunc(maps.Keys(c.Seen), func(a, b string) int { return cmp.Compare(c.Seen[a], c.Seen[b]) })
-	for _, step := range steps[:len(steps)-maxSeen] {
-		delete(c.Seen, step)
+	ids := slices.SortedFunc(maps.Keys(c.Seen), func(a, b string) int { return cmp.Compare(c.Seen[a], c.Seen[b]) })
+	for _, id := range ids[:len(ids)-maxSeen] {
+		delete(c.Seen, id)
 	}
 }
 
@@ -111,7 +123,7 @@ func (r *Receiver) keepChain(ctx context.Context, d *delivery) error {
 		if c.Seen == nil {
 			c.Seen = map[string]int64{}
 		}
-		fresh := c.take(d.notice, d.received.Unix())
+		fresh := c.take(d.id, d.notice, d.received.Unix())
 		c.forget()
 		var list []webhook.Change
 		for _, e := range fresh {

@@ -18,9 +18,12 @@ import (
 
 // GoFeatureFlag is GO Feature Flag's webhook notifier, in an application or in the
 // relay proxy, with a Secret. It names no author. All instances may send: each
-// change counts once. What they send at their start, all flags as added, is what
-// changes are counted from, and later on what has changed meanwhile; set
-// DisableNotifierOnInit to do without.
+// change counts once.
+//
+// At its start an instance sends all flags as added. The first time that is what
+// changes are counted from; later on only what differs from what is known counts,
+// and nothing of what the same host has sent already, in the same words.
+// DisableNotifierOnInit does without.
 //
 // Applications with different flags need receivers with different names.
 type GoFeatureFlag struct{}

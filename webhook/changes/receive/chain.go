@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +22,9 @@ type chain struct {
 	Complete bool `json:"complete"`
 	// Flags are what each flag is, as a mark.
 	Flags map[string]mark `json:"flags"`
-	// Seen are the webhooks that were taken, and when, in Unix seconds. Another
-	// instance's has another host name in it.
-	Seen map[string]int64 `json:"seen,omitempty"`
+	// Seen are the webhooks that were taken, the last one last. Another instance's
+	// has another host name in it.
+	Seen []string `json:"seen,omitempty"`
 }
 
 const (
@@ -48,9 +47,8 @@ func (c *chain) of(flag string) mark {
 }
 
 // take takes what a webhook says, and returns what of it is new.
-func (c *chain) take(id string, n notice, now int64) []edit {
-	baseline := n.startup && !c.Complete && c.atStart(n.edits)
-	_, seen := c.Seen[id]
+func (c *chain) take(id string, n notice) []edit {
+	baseline, seen := n.startup && !c.Complete && c.atStart(n.edits), slices.Contains(c.Seen, id)
 	var fresh []edit
 	for _, e := range n.edits {
 		known := c.of(e.flag)
@@ -66,7 +64,9 @@ func (c *chain) take(id string, n notice, now int64) []edit {
 		}
 		c.Flags[e.flag] = e.to
 	}
-	c.Seen[id] = now
+	if !seen {
+		c.Seen = append(c.Seen, id)
+	}
 	c.Complete = c.Complete || baseline
 	return fresh
 }
@@ -94,13 +94,7 @@ func (c *chain) forget() {
 	if c.Complete {
 		maps.DeleteFunc(c.Flags, func(_ string, m mark) bool { return m == absent })
 	}
-	if len(c.Seen) <= maxSeen {
-		return
-	}
-	ids := slices.SortedFunc(maps.Keys(c.Seen), func(a, b string) int { return cmp.Compare(c.Seen[a], c.Seen[b]) })
-	for _, id := range ids[:len(ids)-maxSeen] {
-		delete(c.Seen, id)
-	}
+	c.Seen = c.Seen[max(len(c.Seen)-maxSeen, 0):]
 }
 
 var errNote = errors.New("the note in the store cannot be read")
@@ -120,10 +114,7 @@ func (r *Receiver) keepChain(ctx context.Context, d *delivery) error {
 		if c.Flags == nil {
 			c.Flags = map[string]mark{}
 		}
-		if c.Seen == nil {
-			c.Seen = map[string]int64{}
-		}
-		fresh := c.take(d.id, d.notice, d.received.Unix())
+		fresh := c.take(d.id, d.notice)
 		c.forget()
 		var list []webhook.Change
 		for _, e := range fresh {

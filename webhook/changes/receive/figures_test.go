@@ -21,7 +21,9 @@ func TestFiveThousandCalls(t *testing.T) {
 	receivers := map[string][]*receive.Receiver{}
 	for name, product := range products {
 		if name != "webhook" {
-			receivers[name] = []*receive.Receiver{newReceiver(t, receive.Config{Product: product, Store: s}), newReceiver(t, receive.Config{Product: product, Store: s})}
+			receivers[name] = []*receive.Receiver{
+				newReceiver(t, receive.Config{Product: product, Store: s, Patience: time.Minute}), newReceiver(t, receive.Config{Product: product, Store: s, Patience: time.Minute}),
+			}
 		}
 	}
 	var mu sync.Mutex
@@ -117,7 +119,7 @@ func (c *caller) right() (call, string) {
 	case 1:
 		return call{"flipt", flipt(action, flag, email, c.n, time.Now())}, fmt.Sprintf("%s %s by %s", action, flag, email)
 	}
-	flag = fmt.Sprintf("goff-%d-%d", c.sender, c.n)
+	flag = fmt.Sprintf("goff-%d-%d", c.sender, c.r.IntN(20)) // as far as is known it skips some
 	return call{"go-feature-flag", goff(flag, c.n, c.n+1, "x")}, "updated " + flag + " by go-feature-flag"
 }
 

@@ -34,7 +34,8 @@ type door struct {
 	SecretFrom string `json:"secret_from"`
 	// Sources are the names of watched sources that the webhooks are about. They are
 	// then looked at when a webhook comes, and its author signs what is found; else
-	// what the webhook says is reported.
+	// what the webhook says is reported. Where the product is watched as well it has
+	// to be said, if only by an empty list: these are other flags.
 	Sources []string `json:"sources"`
 
 	Environments []string `json:"environments"` // of growthbook: those that count
@@ -121,6 +122,19 @@ func (c config) lends(source string) bool {
 	return slices.ContainsFunc(c.Receive, func(d door) bool { return slices.Contains(d.Sources, source) })
 }
 
+// reportsTwice refuses what would be watched and reported by webhook as well.
+func (c config) reportsTwice(d door) error {
+	if d.Sources != nil {
+		return nil
+	}
+	for _, source := range c.Sources {
+		if source.Format == d.Product {
+			return fmt.Errorf(`%s is watched, too, so that each change would be reported twice: set "sources" to the name of the source, or to [] if it has other flags`, d.Product)
+		}
+	}
+	return nil
+}
+
 // openDoors makes the receivers.
 func (s *service) openDoors(c config, store queue.Store, logger *slog.Logger) error {
 	s.doors = map[string]*receive.Receiver{}
@@ -142,7 +156,7 @@ func (s *service) openDoors(c config, store queue.Store, logger *slog.Logger) er
 
 func (s *service) openDoor(c config, each door, store queue.Store, logger *slog.Logger) (*receive.Receiver, string, error) {
 	config, path, err := each.config(c.env)
-	if err != nil {
+	if err := errors.Join(err, c.reportsTwice(each)); err != nil {
 		return nil, "", err
 	}
 	for _, name := range each.Sources {

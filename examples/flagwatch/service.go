@@ -185,6 +185,7 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 	}
 	for i, each := range c.Receive {
 		config, path, err := each.config(c.env)
+		err = errors.Join(err, c.reportsTwice(each))
 		what := fmt.Sprintf("receive[%d]", i)
 		if err == nil {
 			what = fmt.Sprintf("%s posts to %s%s, signed with one of %d secrets", config.Name, c.ReceiveListen, path, len(config.Secrets))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,6 +32,8 @@ type Any struct {
 	Flags string
 }
 
+var headerName = regexp.MustCompile(`^[0-9A-Za-z_-]+$`)
+
 // Name returns Product.
 func (a Any) Name() string {
 	if a.Product == "" {
@@ -41,9 +44,7 @@ func (a Any) Name() string {
 
 func (a Any) validate() error {
 	switch {
-	case a.Header == "" || strings.ContainsFunc(a.Header, func(r rune) bool {
-		return !(r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
-	}):
+	case !headerName.MatchString(a.Header):
 		return invalid("Product: Header", "has to be the name of a header")
 	case a.Author != "" && a.Author[0] != '/' || a.Flags != "" && a.Flags[0] != '/':
 		return invalid("Product: Author and Flags", `have to begin with "/"`)

@@ -24,7 +24,7 @@ import (
 func TestConfigIsChecked(t *testing.T) {
 	secrets := []signing.Secret{signing.NewSecret(secret)}
 	whole := receive.Config{Product: receive.Flipt{}, Secrets: secrets, Emitter: emitter{}, Store: newStore(t)}
-	for field, break_ := range map[string]func(*receive.Config){
+	for field, damage := range map[string]func(*receive.Config){
 		"Product must":  func(c *receive.Config) { c.Product = nil },
 		"Secrets":       func(c *receive.Config) { c.Secrets = nil },
 		"is empty":      func(c *receive.Config) { c.Secrets = []signing.Secret{{}} },
@@ -39,7 +39,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"of no use":     func(c *receive.Config) { c.Product = receive.Any{Header: "x", Flags: "/flags"} },
 	} {
 		c := whole
-		break_(&c)
+		damage(&c)
 		if _, err := receive.New(c); !errors.Is(err, receive.ErrInvalidConfig) || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)
 		}

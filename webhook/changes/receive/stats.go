@@ -111,14 +111,14 @@ func (r *Receiver) authentic(now time.Time) {
 // forged notes a wrong signature, and says so: at the first of a run, and now and
 // then as it lasts.
 func (r *Receiver) forged(now time.Time) {
-	say, run, since, last := false, int64(0), now, time.Time{}
 	r.counts.mu.Lock()
 	s := &r.counts.stats
 	if s.ForgedRun++; s.ForgedRun == 1 {
 		s.ForgedSince = now
 	}
-	run, since, last = s.ForgedRun, s.ForgedSince, s.LastAuthentic
-	if say = now.Sub(r.counts.saidAt) >= remindEvery; say {
+	run, since, last := s.ForgedRun, s.ForgedSince, s.LastAuthentic
+	say := now.Sub(r.counts.saidAt) >= remindEvery
+	if say {
 		r.counts.saidAt = now
 	}
 	r.counts.mu.Unlock()

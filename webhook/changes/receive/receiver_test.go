@@ -21,6 +21,9 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
 )
 
+// corsairdev/corsair#841 and adcontextprotocol/adcp#1588: without a secret
+// everything was taken, or everything refused, and nothing said why. Here there is
+// no receiver then.
 func TestConfigIsChecked(t *testing.T) {
 	secrets := []signing.Secret{signing.NewSecret(secret)}
 	whole := receive.Config{Product: receive.Flipt{}, Secrets: secrets, Emitter: emitter{}, Store: newStore(t)}

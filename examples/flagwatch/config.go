@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
@@ -38,9 +39,9 @@ type config struct {
 	// Receive are the products whose webhooks are taken, on the address
 	// ReceiveListen, which defaults to ":8082". AuthorWait is how long a change that
 	// was found waits for a webhook that says who made it; 15 s by default.
-	Receive       []door   `json:"receive"`
-	ReceiveListen string   `json:"receive_listen"`
-	AuthorWait    duration `json:"author_wait"`
+	Receive       []door         `json:"receive"`
+	ReceiveListen string         `json:"receive_listen"`
+	AuthorWait    setup.Duration `json:"author_wait"`
 
 	env          func(string) string
 	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
@@ -147,7 +148,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.ReceiveListen = cmp.Or(c.ReceiveListen, ":8082")
-	c.AuthorWait = cmp.Or(c.AuthorWait, duration(15*time.Second))
+	c.AuthorWait = cmp.Or(c.AuthorWait, setup.Duration(15*time.Second))
 	if len(c.Sources)+len(c.Receive) == 0 {
 		return config{}, errors.New("there are no sources to watch, and no webhooks to receive")
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
@@ -25,9 +26,9 @@ import (
 // receiving is a configuration that takes webhooks, and watches a file.
 func receiving(sentry *webhooktest.Server, folder string, doors ...door) config {
 	return config{
-		Listen: "127.0.0.1:0", ReceiveListen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: duration(50 * time.Millisecond), AllowHTTP: true,
+		Listen: "127.0.0.1:0", ReceiveListen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), AllowHTTP: true,
 		Sources:    []fileSource{{Name: "checkout", Format: "flagd", File: filepath.Join(folder, "flags.json")}},
-		AuthorWait: duration(3 * time.Second), Receive: doors,
+		AuthorWait: setup.Duration(3 * time.Second), Receive: doors,
 		env: secretsOf, database: func() string { return "" }, flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}
 }
@@ -227,7 +228,7 @@ func TestReceiveInReplicas(t *testing.T) {
 			c := receiving(sentry, folder,
 				door{Product: "growthbook", SecretFrom: "SECRET", Name: filepath.Base(filepath.Dir(folder))},
 				door{Product: "any", Name: "vwo", SecretFrom: "SECRET", Header: "X-Secret", Author: "/by", Flags: "/flags", Sources: []string{"checkout"}})
-			if c.Lag = duration(2 * time.Second); url != "" {
+			if c.Lag = setup.Duration(2 * time.Second); url != "" {
 				c.Store, c.database = "", func() string { return url }
 				c.Sources[0].Name, c.Receive[1].Sources[0] = folder, folder // the database outlives the test
 			}

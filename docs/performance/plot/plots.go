@@ -29,7 +29,7 @@ var plots = []figure{
 		xTicks: []float64{1, 10, 50, 100, 500}, yTicks: []float64{1, 10, 100, 1000}, logarithms: true,
 		reference: "Scope.SetTag",
 		lines: []line{
-			{"a list by hand", 10, above, "Record/flags=", "byHand-xSetTag", 0, false, false},
+			{"a list by hand", 50, left, "Record/flags=", "byHand-xSetTag", 0, false, false},
 			{"AddFeatureFlag", 100, above, "Record/flags=", "xSetTag", 0, true, false},
 		},
 	},
@@ -58,7 +58,7 @@ var plots = []figure{
 		lines: []line{
 			{"PostgreSQL", 1000, above, "Waiting/engine=PostgreSQL/waiting=", "sec/change", 1e6, true, false},
 			{"SQLite", 1000, below, "Waiting/engine=SQLite/waiting=", "sec/change", 1e6, true, true},
-			{"memory", 1000, above, "Waiting/engine=Memory/waiting=", "sec/change", 1e6, true, false},
+			{"memory", 1000, below, "Waiting/engine=Memory/waiting=", "sec/change", 1e6, true, false},
 		},
 	},
 	{

@@ -60,6 +60,7 @@ func fetched(t *testing.T, client *http.Client, address string) (int, string) {
 }
 
 func TestServeAndStop(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "new_checkout")
 	file, env := program(t, switchboard, flagLog, nil, "new_checkout")
 	address, log, stop := started(t, file, env)
@@ -183,6 +184,7 @@ func TestOneServiceChecks(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "new_checkout")
 	for _, tc := range []struct {
 		feature string
@@ -242,6 +244,7 @@ func TestCheck(t *testing.T) {
 
 // TestTools has a person look after what a service did, from another process.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "on_before", "gone")
 	file, env := program(t, switchboard, flagLog, nil, "on_before", "gone")
 	tool := func(args ...string) (string, error) {
@@ -393,6 +396,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	err := run(t.Context(), []string{"-demo"}, os.Getenv, &out, io.Discard)
 	all := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -441,9 +441,11 @@ func TestStorm(t *testing.T) {
 // TestCrash kills the program five times while alerts arrive. What it has answered
 // 2xx for is switched and recorded in the end.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	const alerts, kills = 200, 5
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			names := flagNames(alerts)
 			switchboard := vwotest.NewServer(vwotest.Config{Environments: []string{demoEnvironment}, Features: names})
 			defer switchboard.Close()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
@@ -104,10 +105,10 @@ type Decision struct {
 }
 
 func (d *Decision) describe(a *alert.Alert) {
-	d.Trigger = Trigger(printable(a.Trigger(), maxQuoted))
-	d.Alert = printable(a.Name, maxQuoted)
+	d.Trigger = Trigger(printable(a.Trigger(), visible.MaxQuoted))
+	d.Alert = printable(a.Name, visible.MaxQuoted)
 	if n := len(a.Projects); n > 0 {
-		d.Project = printable(a.Projects[n-1], maxQuoted)
+		d.Project = printable(a.Projects[n-1], visible.MaxQuoted)
 	}
 	d.SignedAt = a.At
 }
@@ -120,10 +121,10 @@ func (d Decision) LogValue() slog.Value {
 		slog.Int("status", d.Status),
 	}
 	if d.Trigger != "" {
-		attributes = append(attributes, slog.String("trigger", quote(string(d.Trigger))))
+		attributes = append(attributes, slog.String("trigger", visible.Quote(string(d.Trigger))))
 	}
 	if d.Alert != "" {
-		attributes = append(attributes, slog.String("alert", quote(d.Alert)), slog.String("project", quote(d.Project)), slog.Time("signed_at", d.SignedAt))
+		attributes = append(attributes, slog.String("alert", visible.Quote(d.Alert)), slog.String("project", visible.Quote(d.Project)), slog.Time("signed_at", d.SignedAt))
 	}
 	if len(d.Targets) > 0 {
 		attributes = append(attributes, slog.Any("flags", names(d.Targets)), slog.Any("switch_on", names(d.SwitchOn)))
@@ -232,7 +233,7 @@ func incident(a *alert.Alert) string {
 	if a.Resource != alert.MetricAlert {
 		return ""
 	}
-	return firstRunes(a.ID, maxQuoted)
+	return visible.First(a.ID, visible.MaxQuoted)
 }
 
 // authorOf is the name under which a switch shows in Sentry's flag log: the
@@ -241,5 +242,5 @@ func authorOf(a *alert.Alert) string {
 	if name := strings.TrimSpace(printable(strings.TrimSpace(a.Name), webhook.MaxAuthorID)); name != "" {
 		return name
 	}
-	return strings.TrimSpace("Sentry alert " + cmp.Or(printable(a.RuleID, maxQuoted/2), ""))
+	return strings.TrimSpace("Sentry alert " + cmp.Or(printable(a.RuleID, visible.MaxQuoted/2), ""))
 }

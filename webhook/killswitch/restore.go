@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -182,7 +183,7 @@ type Restored struct {
 // of the store. An error that wraps [ErrNotRecorded] means that the flag is
 // restored, and that its record waits for a relay.
 func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, error) {
-	by := strings.TrimSpace(printable(what.By, maxQuoted))
+	by := strings.TrimSpace(printable(what.By, visible.MaxQuoted))
 	if by == "" || what.Toggler == nil {
 		return Restored{}, fmt.Errorf("%w: Restoration.By and Restoration.Toggler must be set", ErrInvalidConfig)
 	}
@@ -289,7 +290,7 @@ func (j *Journal) find(ctx context.Context, name string) (SwitchedOff, error) {
 	for _, off := range all {
 		known = append(known, off.Target.String())
 	}
-	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, quote(name), known)
+	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, visible.Quote(name), known)
 }
 
 // options are what [Journal.with] needs besides the store.

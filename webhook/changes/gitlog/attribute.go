@@ -11,8 +11,8 @@ import (
 // attribute finds who wrote what a step brought in at once: for each flag, of the
 // commits that did the same to it as the step the author of the last, or else of
 // the commits that did anything to it. Where there is none, as when a conflict
-// was resolved by a third way, the author stays.
-func (h *history) attribute(ctx context.Context, at int, edits []Edit) error {
+// was resolved by a third way, the author stays. was is what stood before the step.
+func (h *history) attribute(ctx context.Context, at int, was *state, edits []Edit) error {
 	s := h.steps[at]
 	args := []string{"--topo-order", "--no-merges", "--full-history", s.to.id, "^" + s.from.id, "--"}
 	list, err := h.commits(ctx, append(args, both(h.names[at], h.names[at+1])...)...)
@@ -23,7 +23,7 @@ func (h *history) attribute(ctx context.Context, at int, edits []Edit) error {
 	sure := make([]bool, len(edits))
 	any := make([]bool, len(edits))
 	for _, c := range list {
-		found, err := side.editsOf(ctx, c, h.names[at], h.names[at+1])
+		found, err := side.editsOf(ctx, c, was, h.names[at], h.names[at+1])
 		if err != nil {
 			return err
 		}
@@ -50,9 +50,9 @@ func both(a, b []string) []string {
 	return slices.Compact(all)
 }
 
-// editsOf returns what a commit did to which flags, compared with its parent,
-// as far as both can be read.
-func (r *reader) editsOf(ctx context.Context, c commit, names ...[]string) (map[string]webhook.Action, error) {
+// editsOf returns what a commit did to which flags, compared with its parent, or
+// with what was good if that cannot be read.
+func (r *reader) editsOf(ctx context.Context, c commit, good *state, names ...[]string) (map[string]webhook.Action, error) {
 	parent, err := r.parent(c.id)
 	if err != nil || parent.id == "" {
 		return nil, err
@@ -66,9 +66,12 @@ func (r *reader) editsOf(ctx context.Context, c commit, names ...[]string) (map[
 		if states[i], err = r.read(ctx, tree, there); err != nil {
 			return nil, err
 		}
-		if states[i].err != nil {
-			return nil, nil
-		}
+	}
+	if states[0].err != nil {
+		states[0] = good
+	}
+	if states[1].err != nil {
+		return nil, nil
 	}
 	found, err := changes.DiffDefinitions(states[0].definitions, states[1].definitions)
 	if err != nil {

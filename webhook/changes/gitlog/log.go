@@ -241,7 +241,7 @@ func (h *history) compare(ctx context.Context, at int, was, is *state) error {
 		set.Edits[i] = Edit{edit, author}
 	}
 	if s.forced || h.config.MergedAuthor && len(s.to.parents) > 1 {
-		if err := h.attribute(ctx, at, set.Edits); err != nil {
+		if err := h.attribute(ctx, at, was, set.Edits); err != nil {
 			return err
 		}
 	}

@@ -98,6 +98,9 @@ func playDemo(ctx context.Context, out io.Writer) (err error) {
 			return fmt.Errorf("%s: %w", edit.what, err)
 		}
 	}
+	if err := d.playGit(ctx); err != nil {
+		return err
+	}
 	return d.sumUp()
 }
 

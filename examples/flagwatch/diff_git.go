@@ -15,6 +15,7 @@ import (
 
 // gitDiff is one run of flagwatch diff -git.
 type gitDiff struct {
+	dir    string // "" for the current folder
 	span   string // before..after
 	paths  []string
 	format changes.Format
@@ -67,7 +68,7 @@ func (d gitDiff) read(ctx context.Context) (gitlog.Log, error) {
 	if !ok || strings.HasPrefix(after, ".") {
 		return gitlog.Log{}, fmt.Errorf("-git takes before..after, with two dots, and not %q", d.span)
 	}
-	return gitlog.Read(ctx, gitlog.Config{Before: before, After: after, Paths: d.paths, Format: d.format, MergedAuthor: d.mergedAuthor})
+	return gitlog.Read(ctx, gitlog.Config{Dir: d.dir, Before: before, After: after, Paths: d.paths, Format: d.format, MergedAuthor: d.mergedAuthor})
 }
 
 // explain says what the changes do not.

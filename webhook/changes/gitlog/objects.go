@@ -19,6 +19,7 @@ import (
 type objects struct {
 	git     *repository
 	ctx     context.Context //nolint:containedctx // that of the process, which lives as long
+	stop    context.CancelFunc
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
@@ -57,26 +58,33 @@ type tooLong int64
 func (n tooLong) Error() string { return fmt.Sprintf("it has %d bytes", int64(n)) }
 
 func (r *repository) openObjects(ctx context.Context) (*objects, error) {
-	o := &objects{git: r, ctx: ctx, cmd: r.command(ctx, "cat-file", "--batch"), entries: map[string]entry{}}
+	ctx, stop := context.WithCancel(ctx)
+	o := &objects{git: r, ctx: ctx, stop: stop, cmd: r.command(ctx, "cat-file", "--batch"), entries: map[string]entry{}}
+	err := o.start()
+	if err != nil {
+		err = r.failure(ctx, "cat-file", "", err)
+		stop()
+	}
+	return o, err
+}
+
+func (o *objects) start() error {
 	in, err := o.cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	out, err := o.cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o.in, o.out, o.cmd.Stderr = in, bufio.NewReader(out), &o.trouble
-	if err := o.cmd.Start(); err != nil {
-		return nil, r.failure(ctx, "cat-file", "", err)
-	}
-	return o, nil
+	return o.cmd.Start()
 }
 
-// close ends the process.
+// close ends the process, which has answered all that it was asked or never will.
 func (o *objects) close() {
+	o.stop()
 	_ = o.in.Close()
-	_, _ = io.Copy(io.Discard, o.out) // all that was asked for was read, or it failed
 	_ = o.cmd.Wait()
 }
 

@@ -27,7 +27,7 @@ func gitRepository(t *testing.T) (folder string, git func(who string, args ...st
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "GIT_") {
 			t.Setenv(name, "") // brings it back in the end
-			os.Unsetenv(name)
+			_ = os.Unsetenv(name)
 		}
 	}
 	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)

@@ -23,11 +23,11 @@ func TestMain(m *testing.M) {
 	// count.
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "GIT_") {
-			os.Unsetenv(name)
+			_ = os.Unsetenv(name)
 		}
 	}
-	os.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
-	os.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	_ = os.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	_ = os.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	goleak.VerifyTestMain(m)
 }
 

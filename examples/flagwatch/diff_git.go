@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/gitlog"
@@ -91,7 +92,7 @@ func (d gitDiff) report(ctx context.Context, list []webhook.Change) (*gitlog.Rep
 	if err != nil {
 		return nil, err
 	}
-	token, err := secretFrom(d.env, "SENTRY_FLAGS_READ_TOKEN")
+	token, err := setup.Secret(d.env, "SENTRY_FLAGS_READ_TOKEN")
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
@@ -43,7 +44,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%d: %s\n%s", code, &trouble, &out)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; last != "flagwatch: 14 edits, 8 changes accepted, 4 without effect, 3 refused" {
+	if last := lines[len(lines)-1]; last != "flagwatch: 17 edits, 10 changes accepted, 4 without effect, 4 refused" {
 		t.Error(last)
 	}
 }
@@ -175,7 +176,7 @@ func TestServe(t *testing.T) {
 	flags := filepath.Join(folder, "flags.json")
 	write(t, flags, demoFlagd)
 	c := config{
-		Listen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: duration(50 * time.Millisecond), AllowHTTP: true,
+		Listen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), AllowHTTP: true,
 		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}

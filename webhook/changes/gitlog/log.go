@@ -152,6 +152,7 @@ type history struct {
 	steps []step
 	names trail
 	log   Log
+	found bool // any document
 }
 
 func (h *history) read(ctx context.Context) error {
@@ -159,6 +160,7 @@ func (h *history) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.found = good == nil || len(good.documents) > 0
 	for i, s := range h.steps {
 		is, err := h.reader.read(ctx, s.to.tree, h.names[i+1])
 		switch {
@@ -168,13 +170,16 @@ func (h *history) read(ctx context.Context) error {
 			h.problem(s.to.id, is.err)
 			continue
 		}
-		h.log.Broken = nil
+		h.log.Broken, h.found = nil, h.found || len(is.documents) > 0
 		if good != nil && good != is {
 			if err := h.compare(ctx, i, good, is); err != nil {
 				return err
 			}
 		}
 		good = is
+	}
+	if !h.found && len(h.log.Problems) == 0 {
+		return fmt.Errorf("%w: %q are folders without a file that ends in .json, .yaml, .yml or .toml, of which those within do not count", ErrNoDocument, h.config.Paths)
 	}
 	return nil
 }

@@ -151,6 +151,11 @@ func TestNowhere(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+	r.put("folder/deeper/flags.json", flagd("a"), "folder/README.md", "x")
+	r.commit("a folder in a folder")
+	if _, err := gitlog.Read(t.Context(), r.config(before, "HEAD", "folder")); !errors.Is(err, gitlog.ErrNoDocument) || !strings.Contains(err.Error(), "folder") {
+		t.Error(err)
+	}
 	for _, path := range []string{"", "..", "../flags.json", "/flags.json", "a/../../b"} {
 		if _, err := gitlog.Read(t.Context(), r.config(before, "HEAD", path)); !errors.Is(err, gitlog.ErrInvalidConfig) {
 			t.Errorf("%s: %v", path, err)

@@ -50,7 +50,7 @@ func (d gitDiff) run(ctx context.Context) int {
 	case err != nil || failed != nil:
 		return d.fail(errors.Join(err, failed))
 	case done != nil && len(done.Refused) > 0:
-		return d.fail(fmt.Errorf("Sentry does not take %d of the changes", len(done.Refused)))
+		return d.fail(fmt.Errorf("there are changes that Sentry does not take: %d", len(done.Refused)))
 	case log.Broken != nil:
 		return d.fail(fmt.Errorf("the documents cannot be read as they are now: %w", log.Broken))
 	case !d.send && len(log.Sets) > 0:

@@ -153,7 +153,7 @@ func TestDiffGitRefused(t *testing.T) {
 	sentry := standIn(t)
 	var out, trouble bytes.Buffer
 	code := run(t.Context(), []string{"diff", "-send", "-git", "HEAD~..HEAD", "--", "flags.json"}, environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret), &out, &trouble)
-	if code != 2 || !strings.Contains(out.String(), "1 change sent, 0 there already, 1 refused") || !strings.Contains(trouble.String(), "does not take 1") {
+	if code != 2 || !strings.Contains(out.String(), "1 change sent, 0 there already, 1 refused") || !strings.Contains(trouble.String(), "does not take: 1") {
 		t.Errorf("%d: %s%s", code, &out, &trouble)
 	}
 }

@@ -49,7 +49,7 @@ func TestRead(t *testing.T) {
 			return config, []string{"merge: dora@example.com updated a", "merge: bob@example.com created b"}
 		},
 		"a merge is by who wrote, in a file that looks like a pattern": func(r *repo) (gitlog.Config, []string) {
-			const file = ":(exclude)flags.json"
+			const file = ":(top)flags.json"
 			r.put(file, flagd("a"))
 			before := r.commit("base")
 			r.git("switch", "-qc", "work")

@@ -150,7 +150,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}{
 		"no sources":         {`{"store":"x.db"}`, secret},
 		"unknown field":      {`{"store":"x.db","secret":"x"}`, secret},
-		"more than one":      {`{} {}`, secret},
+		"after top-level":    {`{} {}`, secret},
 		"SENTRY_FLAGS":       {`{"store":"x.db","sources":[` + source + `]}`, nil},
 		"either store":       {`{"sources":[` + source + `]}`, secret},
 		"exclude each":       {`{"store":"x.db","sources":[` + source + `]}`, append(secret, "SENTRY_FLAGS_WEBHOOK_SECRET_FILE", "x")},

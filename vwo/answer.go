@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // maxAnswer bounds what is read of an answer: a page of a hundred features with
@@ -75,7 +77,7 @@ func (c *Client) detailOf(body []byte) (code int, detail string) {
 	case json.Unmarshal(body, &answer) != nil, len(answer.Errors) == 0:
 		return 0, fmt.Sprintf("a body of %d bytes that is not VWO's", len(body))
 	}
-	return answer.Errors[0].Code, quote(c.scrub(answer.Errors[0].Message))
+	return answer.Errors[0].Code, visible.Quote(c.scrub(answer.Errors[0].Message))
 }
 
 // noAnswer is the error for a request whose answer did not arrive, or not to
@@ -90,7 +92,7 @@ func (c *Client) noAnswer(status int, cause error) error {
 	if text := cause.Error(); c.scrub(text) != text || strings.Contains(text, "://") {
 		return &AnswerError{Status: status, cause: ErrUnavailable, Detail: "no answer (the cause shows a URL or the token and is left out)"}
 	}
-	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: firstRunes(cause.Error(), 2*maxQuoted), inner: cause}
+	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: visible.First(cause.Error(), 200), inner: cause}
 }
 
 // scrub takes the token out of foreign text.

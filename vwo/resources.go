@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // Feature is a feature flag of the account. The API does not tell whether it is
@@ -51,7 +53,7 @@ func (c *Client) Feature(ctx context.Context, idOrKey string) (Feature, error) {
 	}
 	found := answer.Data.feature()
 	if found.ID != idOrKey && found.Key != idOrKey {
-		return Feature{}, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: "it is about another feature than " + quote(idOrKey)}
+		return Feature{}, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: "it is about another feature than " + visible.Quote(idOrKey)}
 	}
 	return found, nil
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // settingsAuthHeader carries VWO's shared secret. It is no signature.
@@ -84,7 +86,7 @@ func (h *SettingsHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = json.Unmarshal(body, &said)
 	}
-	h.config.Logger.Info("vwo settings: called", "event", quote(said.Event), "action", quote(said.Action), "readable", err == nil)
+	h.config.Logger.Info("vwo settings: called", "event", visible.Quote(said.Event), "action", visible.Quote(said.Action), "readable", err == nil)
 	h.config.Look()
 	w.WriteHeader(http.StatusAccepted)
 }

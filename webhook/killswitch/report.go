@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // What a [Report] is about, for errors.Is on its Err.
@@ -71,7 +73,7 @@ func (r Report) LogValue() slog.Value {
 		attributes = append(attributes, slog.String("reason", string(r.Reason)))
 	}
 	if r.Alert != "" {
-		attributes = append(attributes, slog.String("alert", quote(r.Alert)))
+		attributes = append(attributes, slog.String("alert", visible.Quote(r.Alert)))
 	}
 	if r.Target.Flag != "" {
 		attributes = append(attributes, slog.String("flag", r.Target.String()), slog.Bool("on", r.On), slog.Time("at", r.At), slog.Int("attempts", r.Attempts))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sentryflags/sentryflags-go/internal/flagname"
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
 
@@ -168,7 +169,7 @@ func (r Rule) validate() error {
 	for _, trigger := range r.When {
 		switch {
 		case !slices.Contains(canAct, trigger):
-			return ruleError("When", fmt.Sprintf("it contains %s, which never acts; what can is %v", quote(string(trigger)), canAct))
+			return ruleError("When", fmt.Sprintf("it contains %s, which never acts; what can is %v", visible.Quote(string(trigger)), canAct))
 		case trigger == MetricAlertResolved && !r.SwitchOn:
 			return ruleError("When", fmt.Sprintf("it must not contain %s on a rule that switches off", trigger))
 		}
@@ -225,7 +226,7 @@ func (r Rule) Warnings() []string {
 		warnings = append(warnings, "it never matches an issue alert: only activity alerts have an Activity")
 	}
 	if strings.EqualFold(r.Environment, "all") || strings.EqualFold(r.Environment, "all environments") {
-		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", quote(r.Environment)))
+		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", visible.Quote(r.Environment)))
 	}
 	return warnings
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -179,7 +180,7 @@ func (w *work) fromQueue(ctx context.Context) {
 // tried before, and have come through late: what is newer is made sure of.
 func (w *work) giveWay(ctx context.Context, newer *decided) {
 	if newer.Kill.On == w.kill.On {
-		w.relay.config.Logger.Info("killswitch: a newer alert switches the flag", "flag", w.kill.key(), "alert", quote(w.kill.Alert))
+		w.relay.config.Logger.Info("killswitch: a newer alert switches the flag", "flag", w.kill.key(), "alert", visible.Quote(w.kill.Alert))
 		w.done(ctx)
 		return
 	}
@@ -247,7 +248,7 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 	}
 	if err == nil {
 		w.relay.config.Logger.Info("killswitch: switched",
-			"flag", k.key(), "on", k.On, "was", was.String(), "alert", quote(k.Alert), "by", quote(k.By), "attempts", w.attempts)
+			"flag", k.key(), "on", k.On, "was", was.String(), "alert", visible.Quote(k.Alert), "by", visible.Quote(k.By), "attempts", w.attempts)
 	}
 	return was, err
 }

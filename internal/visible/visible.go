@@ -37,7 +37,7 @@ func isVisible(text string) bool {
 }
 
 func hides(r rune) bool {
-	return r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+	return !unicode.IsGraphic(r)
 }
 
 // Cut shortens a text to so many characters.

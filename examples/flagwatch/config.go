@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
@@ -35,6 +36,12 @@ type config struct {
 	// AllowHTTP permits http for a self-hosted Sentry and for sources.
 	AllowHTTP bool         `json:"allow_http"`
 	Sources   []fileSource `json:"sources"`
+	// Receive are the products whose webhooks are taken, on the address
+	// ReceiveListen, which defaults to ":8082". AuthorWait is how long a change that
+	// was found waits for a webhook that says who made it; 15 s by default.
+	Receive       []door         `json:"receive"`
+	ReceiveListen string         `json:"receive_listen"`
+	AuthorWait    setup.Duration `json:"author_wait"`
 
 	env          func(string) string
 	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
@@ -140,8 +147,10 @@ func readConfig(path string, env func(string) string) (config, error) {
 		return config{}, err
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
-	if len(c.Sources) == 0 {
-		return config{}, errors.New("there are no sources to watch")
+	c.ReceiveListen = cmp.Or(c.ReceiveListen, ":8082")
+	c.AuthorWait = cmp.Or(c.AuthorWait, setup.Duration(15*time.Second))
+	if len(c.Sources)+len(c.Receive) == 0 {
+		return config{}, errors.New("there are no sources to watch, and no webhooks to receive")
 	}
 	return c, c.readSecrets()
 }

@@ -40,7 +40,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%d: %s\n%s", code, &trouble, &out)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; last != "flagwatch: 9 edits, 6 changes accepted, 2 without effect, 2 refused" {
+	if last := lines[len(lines)-1]; last != "flagwatch: 12 edits, 8 changes accepted, 2 without effect, 3 refused" {
 		t.Error(last)
 	}
 }

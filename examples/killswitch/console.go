@@ -108,7 +108,7 @@ func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) 
 		Name: "killswitch queue", Stdout: out, Stderr: log,
 		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
 			p := &parts{config: c}
-			if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed
+			if err := p.openStore(options{}); err != nil { //nolint:contextcheck // it lives until it is closed
 				return nil, nil, err
 			}
 			closeAll := func() error { return p.close(context.WithoutCancel(ctx)) }
@@ -129,6 +129,9 @@ func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) 
 func (p *parts) inspector() (*webhook.Inspector, error) {
 	if p.store == nil {
 		return nil, errors.New("no store is configured, so there is no queue that another process could read")
+	}
+	if p.config.flagsURL == "" {
+		return nil, errors.New("no flag log is configured: set SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET")
 	}
 	client, err := p.config.flagLog()
 	if err != nil {

@@ -45,7 +45,7 @@ type openedStore struct {
 	db *sql.DB
 }
 
-func (s *openedStore) close() error { return errors.Join(s.Store.Close(), s.db.Close()) }
+func (s *openedStore) close() error { return errors.Join(s.Close(), s.db.Close()) }
 
 // openStore opens the database that is configured; nil if none is.
 func (c config) openStore() (*openedStore, error) {

@@ -205,10 +205,10 @@ func (r Rule) Warnings() []string {
 	}
 	slices.Sort(lacking)
 	if !isSlug(r.Project) {
-		warnings = append(warnings, fmt.Sprintf("it never matches: the Project %s is no slug, which has lower-case letters, digits, - and _; see the project's settings", quote(r.Project)))
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Project %s is no slug, which has lower-case letters, digits, - and _; see the project's settings", visible.Quote(r.Project)))
 	}
 	if r.Alert != strings.TrimSpace(r.Alert) {
-		warnings = append(warnings, fmt.Sprintf("it never matches: the Alert %s has white space around it, which Sentry leaves out", quote(r.Alert)))
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Alert %s has white space around it, which Sentry leaves out", visible.Quote(r.Alert)))
 	}
 	if len(metric) > 0 && len(lacking) > 0 {
 		which := "it never matches"

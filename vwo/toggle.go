@@ -156,7 +156,7 @@ func (c *Client) Check(ctx context.Context, targets ...killswitch.Target) error 
 			return fmt.Errorf("vwo: read the features: %w", err)
 		}
 		for _, f := range first {
-			checked["feature "+quote(f.feature().ID)], checked["feature "+quote(f.feature().Key)] = true, true
+			checked["feature "+visible.Quote(f.feature().ID)], checked["feature "+visible.Quote(f.feature().Key)] = true, true
 		}
 	}
 	for _, t := range targets {

@@ -42,6 +42,8 @@ func New(config Config) (*Console, error) {
 	if config.Switches != nil {
 		c.mux.HandleFunc("GET /flag", c.showFlag)
 		c.mux.HandleFunc("POST /flag", c.restoreFlag)
+		c.mux.HandleFunc("GET /switch", c.showSwitch)
+		c.mux.HandleFunc("POST /switch", c.actOnSwitch)
 	}
 	return c, nil
 }

@@ -34,6 +34,12 @@ func TestNobodyElseActs(t *testing.T) {
 		{"/flag", func(queue.Entry) url.Values {
 			return url.Values{"target": {"t"}, "confirm": {"yes"}, "force": {"true"}}
 		}},
+		{"/switch", func(queue.Entry) url.Values {
+			return url.Values{"do": {"retry"}, "id": {"s"}, "confirm": {"yes"}}
+		}},
+		{"/switch", func(queue.Entry) url.Values {
+			return url.Values{"do": {"giveup"}, "id": {"s"}, "confirm": {"yes"}}
+		}},
 	}
 	credentials := map[string]func(*http.Request){
 		"none":           func(r *http.Request) { r.Header.Del("Authorization") },
@@ -67,6 +73,7 @@ func TestNobodyElseActs(t *testing.T) {
 					for _, act := range acts {
 						k := newKit(t, nil)
 						k.switches.off = []console.SwitchedOff{{Target: "t", Flag: "t", Was: console.WasOn}}
+						k.switches.pending = []console.PendingSwitch{{ID: "s", Target: "t", Failed: true}}
 						dead := k.settle(item("a", strings.Repeat("x", 150), "grace"), "too long")
 						form := act.form(dead)
 						r := k.request(method, act.path+"?"+form.Encode(), form)
@@ -108,6 +115,12 @@ func TestUnconfirmed(t *testing.T) {
 	}
 	for _, form := range []url.Values{{"target": {"on"}}, {"target": {"unknown"}, "confirm": {"yes"}}} {
 		if w := k.post("/flag", form); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("status %d", w.Code)
+		}
+	}
+	k.switches.pending = []console.PendingSwitch{{ID: "s", Target: "t", Failed: true}}
+	for _, do := range []string{"retry", "giveup"} {
+		if w := k.post("/switch", url.Values{"do": {do}, "id": {"s"}}); w.Code != http.StatusUnprocessableEntity {
 			t.Errorf("status %d", w.Code)
 		}
 	}

@@ -67,6 +67,9 @@ func TestHostileNames(t *testing.T) {
 			c.Title, c.Decisions, c.Sources = name, &decisions, func() []console.Source { return sources }
 		})
 		k.switches.off = []console.SwitchedOff{{Target: name, Flag: name, Alert: name}, {Target: "broken", Was: console.WasOn}}
+		k.switches.pending = []console.PendingSwitch{
+			{ID: name, Target: name, Alert: name, Failed: true, Reason: name}, {ID: "by", Target: name, By: name}, {ID: "broken", Target: name, Failed: true},
+		}
 		k.switches.fails = nil
 		id := strings.ReplaceAll(name, "\x00", "")
 		dead := k.settle(item(id, name, name), name)
@@ -91,6 +94,11 @@ func TestHostileNames(t *testing.T) {
 		get("/letter?do=replay&id=" + q(name) + "&seq=" + q(name))
 		get("/flag?target=" + q(name))
 		get("/flag?target=none" + q(name))
+		for _, do := range []string{"retry", "giveup", name} {
+			get("/switch?" + url.Values{"do": {do}, "id": {name}}.Encode())
+			get("/switch?" + url.Values{"do": {do}, "id": {"by"}}.Encode())
+		}
+		check(name, "a failing retry", k.post("/switch", url.Values{"do": {"retry"}, "id": {"broken"}, "confirm": {"yes"}}))
 		check(name, "a review", k.post("/letter", correction(dead, name, "author", name, "confirm", "")))
 		check(name, "a refused correction", k.post("/letter", correction(dead, strings.Repeat(name, 300), "author", name, "author_type", name, "action", name, "created_at", name)))
 		check(name, "a failing restoration", k.post("/flag", url.Values{"target": {"broken"}, "confirm": {"yes"}}))
@@ -194,7 +202,7 @@ func faultsOfElement(e xml.StartElement) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s has the attribute %s", e.Name.Local, name))
 		}
 		if name == "href" || name == "action" {
-			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" {
+			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" {
 				faults = append(faults, fmt.Sprintf("%s leads to %q", e.Name.Local, value))
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,10 +47,9 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if c.config.Switches != nil {
-		off, err := c.config.Switches.SwitchedOff(ctx)
-		view.Switches = &switchesView{Off: off}
-		if err != nil {
-			view.Switches.Problem, status = err.Error(), http.StatusServiceUnavailable
+		view.Switches = c.readSwitches(ctx)
+		if view.Switches.Problem != "" {
+			status = http.StatusServiceUnavailable
 		}
 	}
 	if c.config.Decisions != nil {
@@ -70,6 +70,8 @@ var notices = map[string]string{
 	"replayed":  "The change is on its way to Sentry again.",
 	"discarded": "The change is discarded: Sentry will not get it.",
 	"restored":  "The flag is as it was before it was switched off.",
+	"retried":   "The switch is tried again.",
+	"givenup":   "The switch is given up: nobody tries it any more.",
 }
 
 // queueView is the queue now.
@@ -236,8 +238,58 @@ func seqOf(query url.Values, name string) int64 {
 	return max(seq, 0)
 }
 
-// switchesView is what is switched off.
+// switchesView is what is switched off, and what is not though it should be.
 type switchesView struct {
 	Off     []SwitchedOff
+	Pending []pendingView
 	Problem string
+}
+
+// pendingView is a switch that is not done, and what can be done with it.
+type pendingView struct {
+	PendingSwitch
+	Do  string // "retry" or "giveup", once it is chosen
+	Now time.Time
+}
+
+// Overdue says that it is more than under way.
+func (p pendingView) Overdue() bool {
+	return p.Failed || p.Reason != "" || p.Now.Sub(p.At) > underWay
+}
+
+// underWay is how long a switch may take before it is worth an alarm.
+const underWay = 5 * time.Second
+
+// Alarm says that a flag should be off and is not.
+func (v *switchesView) Alarm() bool { return slices.ContainsFunc(v.Pending, pendingView.Overdue) }
+
+func (c *Console) readSwitches(ctx context.Context) *switchesView {
+	v := &switchesView{}
+	off, err := c.config.Switches.SwitchedOff(ctx)
+	if err == nil {
+		v.Off = off
+		v.Pending, err = c.pending(ctx)
+	}
+	if err != nil {
+		v.Problem = "What is switched off cannot be read: " + err.Error()
+	}
+	return v
+}
+
+// pending are the switches that are not done, those that have failed first.
+func (c *Console) pending(ctx context.Context) ([]pendingView, error) {
+	all, err := c.config.Switches.Pending(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var views []pendingView
+	for _, failed := range []bool{true, false} {
+		for _, one := range all {
+			if one.Failed == failed {
+				views = append(views, pendingView{PendingSwitch: one, Now: now})
+			}
+		}
+	}
+	return views, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,6 +199,51 @@ func TestRestore(t *testing.T) {
 	if got := strings.Join(k.switches.restored, "; "); got != "on by ada, force false; unknown by ada, force true" {
 		t.Errorf("restored: %s", got)
 	}
+}
+
+// TestPendingSwitches shows what should be off and is not.
+func TestPendingSwitches(t *testing.T) {
+	k := newKit(t, nil)
+	k.switches.pending = []console.PendingSwitch{
+		{ID: "1", Target: "vwo: quick", Alert: "Errors", At: time.Now()},
+		{ID: "2", Target: "vwo: slow", Alert: "Errors", At: time.Now(), Reason: "status 503"},
+		{ID: "3", Target: "vwo: checkout", Alert: "Error rate", At: time.Now(), Failed: true, Reason: "the token is refused"},
+		{ID: "broken", Target: "vwo: broken", By: "grace", On: true, At: time.Now(), Failed: true},
+	}
+	page := k.get("/")
+	k.shows(page, 200, "Not switched", "vwo: checkout", "the token is refused", "Has failed", "Under way", "Waits", "asked for by", "switched on")
+	body := page.Body.String()
+	if first, at := strings.Index(body, "vwo: checkout"), strings.Index(body, "vwo: quick"); first > at || first > strings.Index(body, "On the way to Sentry") {
+		t.Error("what has failed is not shown first")
+	}
+	if n := strings.Count(body, "do=retry"); n != 2 {
+		t.Errorf("%d can be retried", n)
+	}
+	k.shows(k.get("/switch?do=retry&id=3"), 200, "Try this switch again?", "Error rate")
+	k.shows(k.get("/switch?do=retry&id=2"), 404, "tried again already")
+	k.shows(k.get("/switch?do=giveup&id=2"), 200, "Give this switch up?", "status 503")
+	k.shows(k.get("/switch?do=restore&id=2"), 400, "nothing to do")
+	for do, id := range map[string]string{"retry": "3", "giveup": "2"} {
+		if w := k.post("/switch", url.Values{"do": {do}, "id": {id}, "confirm": {"yes"}}); w.Code != http.StatusSeeOther {
+			t.Errorf("%s: %d", do, w.Code)
+		}
+	}
+	k.shows(k.post("/switch", url.Values{"do": {"retry"}, "id": {"broken"}, "confirm": {"yes"}}), 502, "the store &lt;says&gt; no")
+	slices.Sort(k.switches.restored)
+	if got := strings.Join(k.switches.restored, "; "); got != "give up 2 by ada; retry 3 by ada" {
+		t.Errorf("did: %s", got)
+	}
+	for _, want := range []string{"did=retried by=ada", "did=givenup by=ada"} {
+		if !strings.Contains(k.log.String(), want) {
+			t.Errorf("the log has no %q", want)
+		}
+	}
+	k.switches.pending = k.switches.pending[:1]
+	if body := k.get("/").Body.String(); strings.Contains(body, `card alarm`) {
+		t.Error("a switch that is under way is an alarm")
+	}
+	k.switches.pending = nil
+	k.shows(k.get("/"), 200, "!Not switched")
 }
 
 // TestContrast computes the contrast of what is written on what, as WCAG 2.2 has

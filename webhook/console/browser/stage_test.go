@@ -170,6 +170,12 @@ func (s *switches) Restore(_ context.Context, target, by string, _ bool) error {
 	return fmt.Errorf("no such flag")
 }
 
+func (s *switches) Pending(context.Context) ([]console.PendingSwitch, error) { return nil, nil }
+
+func (s *switches) Retry(context.Context, string, string) error { return fmt.Errorf("no such switch") }
+
+func (s *switches) GiveUp(context.Context, string, string) error { return fmt.Errorf("no such switch") }
+
 // aged lets the first changes that were delivered seem to have been delivered over
 // the last hour, so that there is a plot to look at.
 type aged struct {

@@ -173,7 +173,7 @@ func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) 
 		Name: "killswitch queue", Stdout: out, Stderr: log,
 		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
 			p := &parts{config: c}
-			if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed
+			if err := p.openStore(true); err != nil { //nolint:contextcheck // it lives until it is closed
 				return nil, nil, err
 			}
 			closeAll := func() error { return p.close(context.WithoutCancel(ctx)) }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -187,6 +189,19 @@ func TestTools(t *testing.T) {
 		var out strings.Builder
 		err := run(t.Context(), append([]string{"-config", file}, args...), env, &out, io.Discard)
 		return out.String(), err
+	}
+	for _, args := range [][]string{{"list"}, {"queue", "list"}, {"-check"}} {
+		text, err := tool(args...)
+		if (err != nil) != (args[0] != "-check") {
+			t.Errorf("%q before there is a store: %v\n%s", args, err, text)
+		}
+		var c config
+		if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &c) != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(c.Store)); err != nil || len(left) > 0 {
+			t.Errorf("%q has made %v, %v", args, left, err)
+		}
 	}
 	address, _, stop := started(t, file, env)
 	client := newHTTPClient(t)

@@ -15,6 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
@@ -44,6 +45,7 @@ type options struct {
 	onDecision func(killswitch.Decision)
 	onReport   func(killswitch.Report)
 	unlimited  bool // stand-ins of VWO need no rate limit
+	existing   bool // a store that is not there is not made
 }
 
 func (o options) log() *slog.Logger {
@@ -67,7 +69,7 @@ func newParts(ctx context.Context, c config, o options) (_ *parts, err error) {
 	if p.togglers, err = c.togglers(o.unlimited); err != nil {
 		return nil, err
 	}
-	if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed, as does the one below
+	if err := p.openStore(o.existing); err != nil { //nolint:contextcheck // it lives until it is closed, as does the one below
 		return nil, err
 	}
 	return p, p.newEmitter(o) //nolint:contextcheck // see above
@@ -88,8 +90,9 @@ func (c config) checkDatabase() error {
 	return nil
 }
 
-// openStore opens the database that is configured.
-func (p *parts) openStore() error {
+// openStore opens the database that is configured, and makes what is not there
+// unless only an existing one is wanted.
+func (p *parts) openStore(existing bool) error {
 	c := p.config
 	if err := c.checkDatabase(); err != nil {
 		return err
@@ -97,11 +100,20 @@ func (p *parts) openStore() error {
 	var db *sql.DB
 	var err error
 	dialect := sqlstore.SQLite
+	var how []sqlstore.Option
+	if existing {
+		how = append(how, sqlstore.WithExistingTables())
+	}
 	switch {
 	case c.database.text() != "":
 		dialect = sqlstore.PostgreSQL
 		db, err = sql.Open("pgx", c.database.text())
 	case c.Store != "":
+		if existing {
+			if err := storefile.Exists(c.Store); err != nil {
+				return err
+			}
+		}
 		db, err = sqlstore.OpenSQLite("sqlite", c.Store)
 	default:
 		return nil
@@ -109,7 +121,7 @@ func (p *parts) openStore() error {
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
-	store, err := sqlstore.New(db, dialect)
+	store, err := sqlstore.New(db, dialect, how...)
 	if err != nil {
 		_ = db.Close()
 		return fmt.Errorf("open the store: %w", err)

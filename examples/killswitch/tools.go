@@ -35,7 +35,9 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 	if !found {
 		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard, restore and queue", name)
 	}
-	p, err := newParts(ctx, c, options{logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	p, err := newParts(ctx, c, options{
+		existing: true, logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		return err
 	}

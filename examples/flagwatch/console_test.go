@@ -98,7 +98,7 @@ func TestConsole(t *testing.T) {
 func writeStore(t *testing.T, path string) {
 	t.Helper()
 	s := &service{}
-	if _, err := s.openStore(config{Store: path, env: func(string) string { return "" }}); err != nil {
+	if _, err := s.openStore(config{Store: path, database: func() string { return "" }}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.close(t.Context()); err != nil {

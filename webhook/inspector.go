@@ -159,6 +159,16 @@ func (i *Inspector) Discard(ctx context.Context, entries ...queue.Entry) (int, e
 	return n, nil
 }
 
+// Resume ends a pause of the delivery, in all processes: somebody has mended what
+// it was for, and what waits is tried at once.
+func (i *Inspector) Resume(ctx context.Context) error {
+	if err := i.store.Resume(ctx, i.queue); err != nil {
+		return fmt.Errorf("webhook: resume: %w", err)
+	}
+	i.wake()
+	return nil
+}
+
 func (i *Inspector) wake() {
 	if i.emitter != nil {
 		i.emitter.Wake()

@@ -210,3 +210,32 @@ func TestNewInspector(t *testing.T) {
 		t.Errorf("Stats: %v", err)
 	}
 }
+
+// TestResume has what waits tried at once when the secret was mended in Sentry,
+// instead of after the longest wait.
+func TestResume(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{MaxBackoff: time.Hour}}, func(t *testing.T, r *rig) {
+		r.server.FailAlways(webhooktest.Status(401))
+		r.emit(someChange("waits"))
+		time.Sleep(10 * time.Second)
+		stats, err := r.emitter.Stats(t.Context())
+		if err != nil || !stats.Paused || stats.Rest < 59*time.Minute || stats.Rest > time.Hour {
+			t.Errorf("%+v, %v", stats, err)
+		}
+		r.server.Recover()
+		if err := r.emitter.Inspector().Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := len(r.server.Changes()); n != 1 {
+			t.Errorf("%d delivered", n)
+		}
+		if stats, err := r.emitter.Stats(t.Context()); err != nil || stats.Paused || stats.Rest != 0 {
+			t.Errorf("%+v, %v", stats, err)
+		}
+		r.store.Close()
+		if err := r.emitter.Inspector().Resume(t.Context()); !errors.Is(err, queue.ErrClosed) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -170,6 +170,18 @@ func (c *Console) act(ctx context.Context, v letterView, change webhook.Change) 
 	return err
 }
 
+// resume ends a pause. It loses nothing, so that it is not asked for twice.
+func (c *Console) resume(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), actTime)
+	defer cancel()
+	if err := c.config.Inspector.Resume(ctx); err != nil {
+		c.problem(w, r, http.StatusServiceUnavailable, "The store does not answer: "+err.Error())
+		return
+	}
+	c.config.Logger.Info("console: somebody has ended a pause of the delivery", "by", userOf(r))
+	seeOther(w, "./?did=resumed")
+}
+
 // seeOther leads to a page. Its address is relative to what the browser sees, of
 // which a prefix may have been stripped.
 func seeOther(w http.ResponseWriter, address string) {

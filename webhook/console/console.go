@@ -38,6 +38,7 @@ func New(config Config) (*Console, error) {
 	if config.Inspector != nil {
 		c.mux.HandleFunc("GET /letter", c.showLetter)
 		c.mux.HandleFunc("POST /letter", c.actOnLetter)
+		c.mux.HandleFunc("POST /resume", c.resume)
 	}
 	if config.Switches != nil {
 		c.mux.HandleFunc("GET /flag", c.showFlag)

@@ -131,7 +131,7 @@ var edited = regexp.MustCompile(`(?s) value="[^"]*"|<textarea.*?</textarea>`)
 // elements are those of the templates, with the attributes that they may have.
 var elements = map[string]string{
 	"html": "lang", "head": "", "meta": "charset name content", "title": "", "style": "", "body": "", "a": "class href", "header": "class", "div": "class aria-hidden",
-	"h1": "", "h2": "id", "p": "class role id", "bdi": "", "span": "class", "b": "", "button": "type id aria-pressed hidden class", "main": "id tabindex data-refresh",
+	"h1": "", "h2": "id", "p": "class role id hidden", "bdi": "", "span": "class", "b": "", "button": "type id aria-pressed hidden class", "main": "id tabindex data-refresh",
 	"section": "class aria-labelledby", "dl": "class", "dt": "", "dd": "", "figure": "", "figcaption": "", "svg": "class viewBox preserveAspectRatio role aria-label",
 	"line": "class x1 x2 y1 y2", "rect": "x y width height", "ul": "class", "ol": "class", "li": "", "time": "datetime", "form": "class method action role",
 	"label": "for", "input": "id name type value autocomplete autocapitalize spellcheck required aria-invalid aria-describedby", "table": "", "thead": "", "tbody": "", "tr": "",
@@ -202,7 +202,7 @@ func faultsOfElement(e xml.StartElement) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s has the attribute %s", e.Name.Local, name))
 		}
 		if name == "href" || name == "action" {
-			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" {
+			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" && value != "resume" {
 				faults = append(faults, fmt.Sprintf("%s leads to %q", e.Name.Local, value))
 			}
 		}

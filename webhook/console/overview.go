@@ -66,6 +66,7 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 
 // notices are what the page can be asked to say.
 var notices = map[string]string{
+	"resumed":   "It is tried now.",
 	"corrected": "The corrected change is on its way to Sentry.",
 	"replayed":  "The change is on its way to Sentry again.",
 	"discarded": "The change is discarded: Sentry will not get it.",
@@ -82,7 +83,9 @@ type queueView struct {
 	AnyDead       bool
 	Oldest        time.Duration
 	Paused        bool
-	PausedFor     time.Duration // 0 if it is not known
+	PausedSince   time.Time // zero if it is not known
+	PausedFor     time.Duration
+	Rest          time.Duration // until it is tried again
 	Why           string
 	Failures      int
 	Plot          plot
@@ -109,12 +112,12 @@ func (c *Console) readQueue(ctx context.Context, view *overview, query url.Value
 func queueOf(name string, stats webhook.EmitterStats, plot plot) *queueView {
 	v := &queueView{
 		Name: name, Waiting: number(stats.Waiting, countMost), Dead: number(stats.Dead, countMost), None: stats.Waiting == 0, AnyDead: stats.Dead > 0,
-		Oldest: stats.OldestAge, Paused: stats.Paused, Failures: stats.Failures, Plot: plot,
+		Oldest: stats.OldestAge, Paused: stats.Paused, Rest: stats.Rest, Failures: stats.Failures, Plot: plot,
 	}
 	switch {
 	case stats.LastError != nil:
 		v.Why = stats.LastError.Error()
-		v.PausedFor = time.Since(stats.PausedSince)
+		v.PausedSince, v.PausedFor = stats.PausedSince, time.Since(stats.PausedSince)
 	case stats.Paused:
 		v.Why = "Another process that delivers from this queue has failed; its log says why."
 	}

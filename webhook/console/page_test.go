@@ -77,7 +77,23 @@ func TestPaused(t *testing.T) {
 	if err := k.store.Release(t.Context(), queueName, "test", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	k.shows(k.get("/"), 200, "Paused", "Another process")
+	k.shows(k.get("/"), 200, "Paused", "Another process", "tried again by itself in 59 s", "Try now")
+	if w := k.post("/resume", url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=resumed" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/?did=resumed"), 200, "It is tried now.", "!Paused", "Delivering")
+	if !strings.Contains(k.log.String(), "ended a pause of the delivery\" by=ada") {
+		t.Errorf("the log is\n%s", k.log.String())
+	}
+	k.store.Close()
+	k.shows(k.post("/resume", url.Values{}), 503, "The store does not answer")
+}
+
+// TestAllIsNotWell lets nothing wait while something is dead.
+func TestAllIsNotWell(t *testing.T) {
+	k := newKit(t, nil)
+	k.settle(item("a", "a", "grace"), "too long")
+	k.shows(k.get("/"), 200, "!All delivered", "Nothing waits, 1 refused")
 }
 
 func TestPaging(t *testing.T) {

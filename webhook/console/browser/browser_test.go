@@ -327,6 +327,45 @@ func TestRefreshesItself(t *testing.T) {
 	b.calm()
 }
 
+// TestOldPicture ends the program, and lets it hang, under the eyes of somebody who
+// looks at the page: what was must not pass for what is.
+func TestOldPicture(t *testing.T) {
+	for what, spoil := range map[string]func(*stage){
+		"ended": func(s *stage) { s.stop() },
+		"hangs": func(s *stage) { s.hangs.Store(true) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newStage(t)
+			s.fill()
+			b := newTab(t, sizes["390"])
+			b.do(chromedp.Navigate(s.url()), chromedp.WaitVisible(chromedp.CSS("#refreshing")), chromedp.WaitNotVisible(chromedp.CSS("#stale")))
+			spoil(s)
+			b.sees("This is how it was at")
+			b.sees("The program does not answer.")
+			b.sees("Cannot refresh")
+			b.fits()
+			if what == "hangs" {
+				s.hangs.Store(false)
+				b.do(chromedp.WaitNotVisible(chromedp.CSS("#stale")))
+				b.sees("Refreshes itself")
+			}
+		})
+	}
+}
+
+// TestStoreFails keeps saying so when the page refreshes itself.
+func TestStoreFails(t *testing.T) {
+	s := newStage(t)
+	s.fill()
+	b := newTab(t, sizes["390"])
+	b.do(chromedp.Navigate(s.url()), chromedp.WaitVisible(chromedp.CSS("#refreshing")))
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("The store does not answer")
+	b.fits()
+}
+
 // TestHostileNames lets names try to become a part of the page.
 func TestHostileNames(t *testing.T) {
 	s := newStage(t)

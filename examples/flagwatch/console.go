@@ -96,7 +96,7 @@ func runQueue(ctx context.Context, file string, args []string, env func(string) 
 			if err != nil {
 				return nil, nil, errors.Join(err, closeAll())
 			}
-			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{})
+			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{FormerQueues: c.FormerQueues})
 			return inspector, closeAll, err
 		},
 	}.Run(ctx, args)

@@ -47,7 +47,7 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger}); err != nil {
+	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger, FormerQueues: c.FormerQueues}); err != nil {
 		return nil, err
 	}
 	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)

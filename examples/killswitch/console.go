@@ -199,5 +199,5 @@ func (p *parts) inspector() (*webhook.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return webhook.NewInspector(p.store, client.Queue(), webhook.InspectorConfig{})
+	return webhook.NewInspector(p.store, client.Queue(), webhook.InspectorConfig{FormerQueues: p.config.FormerQueues})
 }

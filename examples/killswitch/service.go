@@ -157,7 +157,7 @@ func (p *parts) newEmitter(o options) error {
 		store = memory
 		p.closers = append(p.closers, func(context.Context) error { return memory.Close() })
 	}
-	p.emitter, err = webhook.NewEmitter(p.flags, store, webhook.EmitterConfig{Logger: o.log()})
+	p.emitter, err = webhook.NewEmitter(p.flags, store, webhook.EmitterConfig{Logger: o.log(), FormerQueues: p.config.FormerQueues})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,33 @@ type overview struct {
 	Switches  *switchesView
 	Decisions *[]decided
 	Sources   *[]Source
+	Others    []otherView
+}
+
+// otherView is another queue of the store.
+type otherView struct {
+	webhook.OtherQueue
+	Waits, Refused string
+	// Alone says that something waits and nobody works on it.
+	Alone bool
+}
+
+// graceAlone is how long something may wait until somebody should have come.
+const graceAlone = time.Minute
+
+func (c *Console) readOthers(ctx context.Context) ([]otherView, error) {
+	others, err := c.config.Inspector.Others(ctx, countMost+1)
+	if err != nil {
+		return nil, err
+	}
+	var views []otherView
+	for _, o := range others {
+		views = append(views, otherView{
+			OtherQueue: o, Waits: number(o.Waiting, countMost), Refused: number(o.Dead, countMost),
+			Alone: o.Waiting > 0 && !o.Held && time.Since(o.Oldest) > graceAlone,
+		})
+	}
+	return views, nil
 }
 
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +70,7 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	if c.config.Inspector != nil {
 		if err := c.readQueue(ctx, &view, query); err != nil {
 			f.Problem, status = "The store does not answer: "+err.Error(), http.StatusServiceUnavailable
-			view.Queue, view.Letters, view.Log = nil, nil, nil
+			view.Queue, view.Letters, view.Log, view.Others = nil, nil, nil, nil
 		}
 	}
 	if c.config.Switches != nil {
@@ -103,6 +130,9 @@ func (c *Console) readQueue(ctx context.Context, view *overview, query url.Value
 	}
 	view.Queue = queueOf(inspector.Queue(), stats, plot)
 	if view.Letters, err = c.readLetters(ctx, query); err != nil {
+		return err
+	}
+	if view.Others, err = c.readOthers(ctx); err != nil {
 		return err
 	}
 	view.Log, err = c.readLog(ctx, query)

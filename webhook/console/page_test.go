@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -260,6 +261,25 @@ func TestPendingSwitches(t *testing.T) {
 	}
 	k.switches.pending = nil
 	k.shows(k.get("/"), 200, "!Not switched")
+}
+
+// TestOtherQueues names what waits or is dead under a former name.
+func TestOtherQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		k.shows(k.get("/"), 200, "!Elsewhere")
+		const former = "flag-changes:sentry.io/<former>"
+		if _, err := k.store.Add(t.Context(), former, queue.Addition{Items: []queue.Item{item("a", "a", "grace"), item("b", "b", "grace")}}); err != nil {
+			t.Fatal(err)
+		}
+		k.shows(k.get("/"), 200, "Elsewhere in the store", "flag-changes:sentry.io/&lt;former&gt;", "2 waiting, 0 dead", "!Nobody delivers it")
+		time.Sleep(2 * time.Minute)
+		k.shows(k.get("/"), 200, "Nobody delivers it")
+		if wait, err := k.store.Lease(t.Context(), former, "you", time.Hour); wait != 0 || err != nil {
+			t.Fatal(wait, err)
+		}
+		k.shows(k.get("/"), 200, "2 waiting, 0 dead", "!Nobody delivers it")
+	})
 }
 
 // TestContrast computes the contrast of what is written on what, as WCAG 2.2 has

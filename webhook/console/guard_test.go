@@ -34,6 +34,12 @@ func TestNobodyElseActs(t *testing.T) {
 		{"/flag", func(queue.Entry) url.Values {
 			return url.Values{"target": {"t"}, "confirm": {"yes"}, "force": {"true"}}
 		}},
+		{"/letters", func(e queue.Entry) url.Values {
+			return url.Values{"do": {"replay"}, "newest": {fmt.Sprint(e.Seq)}, "confirm": {"yes"}}
+		}},
+		{"/letters", func(e queue.Entry) url.Values {
+			return url.Values{"do": {"discard"}, "newest": {fmt.Sprint(e.Seq)}, "confirm": {"yes"}}
+		}},
 		{"/resume", func(queue.Entry) url.Values { return nil }},
 		{"/switch", func(queue.Entry) url.Values {
 			return url.Values{"do": {"retry"}, "id": {"s"}, "confirm": {"yes"}}
@@ -127,6 +133,13 @@ func TestUnconfirmed(t *testing.T) {
 		}
 	}
 	k.switches.pending = []console.PendingSwitch{{ID: "s", Target: "t", Failed: true}}
+	for _, form := range []url.Values{
+		{"do": {"replay"}, "newest": {fmt.Sprint(dead.Seq)}}, {"do": {"discard"}, "confirm": {"yes"}}, {"do": {"discard"}, "confirm": {"yes"}, "newest": {"-1"}},
+	} {
+		if w := k.post("/letters", form); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("%v: status %d", form, w.Code)
+		}
+	}
 	for _, do := range []string{"retry", "giveup"} {
 		if w := k.post("/switch", url.Values{"do": {do}, "id": {"s"}}); w.Code != http.StatusUnprocessableEntity {
 			t.Errorf("status %d", w.Code)

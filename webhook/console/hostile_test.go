@@ -92,6 +92,11 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 		get("/letter?do=replay&id=" + q(name) + "&seq=" + q(name))
+		for _, do := range []string{"replay", "discard", name} {
+			get("/letters?do=" + q(do))
+			get("/letters?do=" + q(do) + "&cause=" + q(name) + "&newest=" + q(name))
+		}
+		check(name, "an unconfirmed act on many", k.post("/letters", url.Values{"do": {"replay"}, "newest": {name}}))
 		get("/flag?target=" + q(name))
 		get("/flag?target=none" + q(name))
 		for _, do := range []string{"retry", "giveup", name} {
@@ -202,7 +207,7 @@ func faultsOfElement(e xml.StartElement) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s has the attribute %s", e.Name.Local, name))
 		}
 		if name == "href" || name == "action" {
-			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" && value != "resume" {
+			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "letters?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" && value != "resume" && value != "letters" {
 				faults = append(faults, fmt.Sprintf("%s leads to %q", e.Name.Local, value))
 			}
 		}

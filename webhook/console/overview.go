@@ -64,7 +64,7 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
 	defer cancel()
 	query := r.URL.Query()
-	f := frame{Body: "overview", Notice: notices[query.Get("did")]}
+	f := frame{Body: "overview", Notice: noticeOf(query)}
 	var view overview
 	status := http.StatusOK
 	if c.config.Inspector != nil {
@@ -164,23 +164,27 @@ type lettersView struct {
 	// such a page.
 	Older template.URL
 	Newer bool
+	// Flag is the one that is asked for; Reasons are counted for all.
+	Flag string
 }
 
 func (c *Console) readLetters(ctx context.Context, query url.Values) (*lettersView, error) {
 	before := seqOf(query, "letters")
-	dead, err := c.config.Inspector.List(ctx, queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Before: before, Limit: lettersPage + 1})
+	v := &lettersView{Newer: before != 0, Flag: flagOf(query)}
+	dead, err := c.config.Inspector.List(ctx, queue.Filter{
+		States: []queue.State{queue.Dead}, Key: v.Flag, Newest: true, Before: before, Limit: lettersPage + 1,
+	})
 	if err != nil {
 		return nil, err
 	}
-	v := &lettersView{Newer: before != 0}
 	if len(dead) > lettersPage {
 		dead = dead[:lettersPage]
-		v.Older = encoded(url.Values{"letters": {strconv.FormatInt(dead[lettersPage-1].Seq, 10)}})
+		v.Older = olderOf("letters", dead[lettersPage-1].Seq, v.Flag)
 	}
 	for _, entry := range dead {
 		v.Letters = append(v.Letters, letterOf(entry))
 	}
-	if len(dead) == 0 {
+	if len(dead) == 0 || v.Flag != "" {
 		return v, nil
 	}
 	reasons, all, err := c.config.Inspector.CountReasons(ctx, reasonsMost)
@@ -233,10 +237,10 @@ type logView struct {
 }
 
 func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, error) {
-	v := &logView{Flag: query.Get("flag")}
 	before := seqOf(query, "log")
-	v.Newer = before != 0
-	if (queue.Item{ID: "-", Key: v.Flag}).Validate() != nil {
+	v := &logView{Flag: flagOf(query), Newer: before != 0}
+	if asked := query.Get("flag"); asked != v.Flag {
+		v.Flag = asked
 		v.Problem = fmt.Sprintf("A flag's name is text of at most %d bytes.", queue.MaxKey)
 		return v, nil
 	}
@@ -248,11 +252,7 @@ func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, erro
 	}
 	if len(done) > logPage {
 		done = done[:logPage]
-		older := url.Values{"log": {strconv.FormatInt(done[logPage-1].Seq, 10)}}
-		if v.Flag != "" {
-			older.Set("flag", v.Flag)
-		}
-		v.Older = encoded(older)
+		v.Older = olderOf("log", done[logPage-1].Seq, v.Flag)
 	}
 	for _, entry := range done {
 		line := letterOf(entry)
@@ -260,6 +260,24 @@ func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, erro
 		v.Lines = append(v.Lines, line)
 	}
 	return v, nil
+}
+
+// flagOf is the flag that is asked for, if it can be one.
+func flagOf(query url.Values) string {
+	flag := query.Get("flag")
+	if (queue.Item{ID: "-", Key: flag}).Validate() != nil {
+		return ""
+	}
+	return flag
+}
+
+// olderOf is the query of the page of a list that goes on below a Seq.
+func olderOf(list string, seq int64, flag string) template.URL {
+	older := url.Values{list: {strconv.FormatInt(seq, 10)}}
+	if flag != "" {
+		older.Set("flag", flag)
+	}
+	return encoded(older)
 }
 
 // seqOf reads where a page of a list begins.

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -136,7 +137,8 @@ func TestPaging(t *testing.T) {
 	walk("log", 3, regexp.MustCompile(`delivered-\d\d\d`), 2)
 	k.shows(k.get("/"), 200, "reason 0", "reason 1", "<b>25</b>", "refused-49", "!refused-00")
 	k.shows(k.get("/?flag=delivered-000"), 200, "delivered-000", "!delivered-001", `value="delivered-000"`, "log=", "flag=delivered-000")
-	k.shows(k.get("/?flag=unknown"), 200, "Nothing of this flag is kept", "!delivered-000")
+	k.shows(k.get("/?flag=unknown"), 200, "Nothing of this flag was delivered", "refused nothing of this flag", "!delivered-000", "!refused-0")
+	k.shows(k.get("/?flag=refused-07"), 200, "Only of the flag", "refused-07", "reason 1", "!refused-08")
 	k.shows(k.get("/?flag="+strings.Repeat("x", queue.MaxKey+1)), 200, "at most 1024 bytes")
 	k.shows(k.get("/?flag=%00&log=-1&letters=x"), 200, "at most 1024 bytes", "refused-49")
 }
@@ -216,6 +218,120 @@ func TestRestore(t *testing.T) {
 	if got := strings.Join(k.switches.restored, "; "); got != "on by ada, force false; unknown by ada, force true" {
 		t.Errorf("restored: %s", got)
 	}
+}
+
+// TestMany deals with all dead letters of a reason, and with all.
+func TestMany(t *testing.T) {
+	k := newKit(t, nil)
+	const hostile = "too <long>\r\nfor this"
+	for i := range 2500 {
+		reason := "no such flag"
+		if i%5 != 0 {
+			reason = hostile
+		}
+		k.settle(item(fmt.Sprintf("dead%d", i), fmt.Sprintf("refused-%04d", i), "grace"), reason)
+	}
+	count := func(state queue.State) int {
+		t.Helper()
+		n, filter := 0, queue.Filter{States: []queue.State{state}, Limit: queue.MaxList}
+		for {
+			entries, err := k.store.List(t.Context(), queueName, filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += len(entries); len(entries) < filter.Limit {
+				return n
+			}
+			filter.After = entries[len(entries)-1].Seq
+		}
+	}
+	link := func(do, reason string) string {
+		t.Helper()
+		_, after, _ := strings.Cut(k.get("/").Body.String(), "<bdi>"+reason)
+		found := regexp.MustCompile(`"(letters\?do=` + do + `&amp;cause=[0-9a-f]+)"`).FindStringSubmatch(after)
+		if found == nil {
+			t.Fatalf("no link to %s all of %q", do, reason)
+		}
+		return "/" + strings.ReplaceAll(found[1], "&amp;", "&")
+	}
+	form := func(path string) url.Values {
+		t.Helper()
+		w := k.get(path)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d", path, w.Code)
+		}
+		values := url.Values{}
+		for _, found := range regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)">`).FindAllStringSubmatch(w.Body.String(), -1) {
+			values.Set(found[1], found[2])
+		}
+		return values
+	}
+	k.shows(k.get("/letters"), 400, "nothing to do")
+	k.shows(k.get("/letters?do=replay&cause=0123456789abcdef"), 404, "no such dead letters")
+	replay, discard := link("replay", "too"), link("discard", "no such flag")
+	k.shows(k.get(replay), 200, "Send 2,000 changes again as they are?", "refused-2499", "too &lt;long&gt;", "!refused-0001", "!refused-2495")
+	k.shows(k.get(discard), 200, "Discard 500 changes?", "refused-2495")
+	asked := form(replay)
+	late := k.settle(item("late", "late", "grace"), hostile) // after the question
+	if w := k.post("/letters", asked); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=all-replayed&n=2000" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/?did=all-replayed&n=2000"), 200, "2,000 changes are on their way to Sentry again.")
+	if dead, waiting := count(queue.Dead), count(queue.Waiting); dead != 501 || waiting != 2000 || k.entry("late").Seq != late.Seq {
+		t.Errorf("%d dead and %d waiting, the late one %+v", dead, waiting, k.entry("late"))
+	}
+	k.shows(k.post("/letters", asked), 404, "no such dead letters")
+	if w := k.post("/letters", form(discard)); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=all-discarded&n=500" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/letters?do=discard"), 200, "Discard 1 change?", "All, whatever", "Leave it")
+	if w := k.post("/letters", form("/letters?do=discard")); w.Code != http.StatusSeeOther {
+		t.Errorf("%d", w.Code)
+	}
+	if dead, discarded := count(queue.Dead), count(queue.Discarded); dead != 0 || discarded != 501 {
+		t.Errorf("%d dead, %d discarded", dead, discarded)
+	}
+	for _, want := range []string{"did=replayed by=ada changes=2000", "did=discarded by=ada changes=500 reason=\"no such flag\"", "did=discarded by=ada changes=1 "} {
+		if !strings.Contains(k.log.String(), want) {
+			t.Errorf("the log has no %q", want)
+		}
+	}
+	k.store.Close()
+	k.shows(k.get("/letters?do=discard"), 503, "The store does not answer")
+}
+
+// slowStore takes its time for each entry.
+type slowStore struct{ queue.Store }
+
+func (s slowStore) Revise(ctx context.Context, name string, e queue.Entry, with *queue.Item) error {
+	time.Sleep(100 * time.Millisecond)
+	return s.Store.Revise(ctx, name, e, with)
+}
+
+// TestManyTakeLong ends before a browser or a proxy gives up, and says that some
+// are left.
+func TestManyTakeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStore{}
+		k := newKit(t, func(c *console.Config) {
+			var err error
+			if c.Inspector, err = webhook.NewInspector(slow, queueName, webhook.InspectorConfig{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		slow.Store = k.store
+		var newest queue.Entry
+		for i := range 200 {
+			newest = k.settle(item(fmt.Sprint(i), "flag", "grace"), "why")
+		}
+		form := url.Values{"do": {"replay"}, "newest": {fmt.Sprint(newest.Seq)}, "confirm": {"yes"}}
+		for _, want := range []string{"./?did=some-replayed&n=121", "./?did=all-replayed&n=79"} {
+			if w := k.post("/letters", form); w.Header().Get("Location") != want {
+				t.Errorf("%d %v, want %s", w.Code, w.Header(), want)
+			}
+		}
+		k.shows(k.get("/?did=some-replayed&n=121"), 200, "121 changes are on their way to Sentry again. Time was too short")
+	})
 }
 
 // TestPendingSwitches shows what should be off and is not.

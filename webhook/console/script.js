@@ -8,9 +8,11 @@
   if (!every) return;
   const address = new URL(location.pathname + location.search, location.origin);
   if (address.searchParams.has("did")) {
-    // What was done is said once.
+    // What was done is said once. The address is a relative one, for the page's own
+    // may hold a name and a password, which must not change.
     address.searchParams.delete("did");
-    history.replaceState(null, "", address);
+    address.searchParams.delete("n");
+    history.replaceState(null, "", address.pathname + address.search);
   }
   let on = true;
   let timer = 0;

@@ -168,10 +168,14 @@ type exitStatus int
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // runQueue is the command queue: the records on their way to Sentry's flag log.
-func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) error {
+func runQueue(ctx context.Context, file string, env func(string) string, args []string, out, log io.Writer) error {
 	status := queuecmd.Command{
 		Name: "killswitch queue", Stdout: out, Stderr: log,
 		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
+			c, err := readConfig(file, env)
+			if err != nil {
+				return nil, nil, err
+			}
 			p := &parts{config: c}
 			if err := p.openStore(true); err != nil { //nolint:contextcheck // it lives until it is closed
 				return nil, nil, err

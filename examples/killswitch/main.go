@@ -31,6 +31,15 @@ func main() {
 	}
 }
 
+const usage = `usage: killswitch [-config file] [-check]
+       killswitch [-config file] list
+       killswitch [-config file] restore -by person [-force] flag
+       killswitch [-config file] retry|discard id…
+       killswitch [-config file] explain payload.json
+       killswitch [-config file] queue list|show|correct|replay|discard …
+       killswitch -demo
+`
+
 // run is the program, until ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("killswitch", flag.ContinueOnError)
@@ -38,20 +47,24 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	file := flags.String("config", "killswitch.json", "the configuration `file`")
 	check := flags.Bool("check", false, "check the configuration against the flag systems and Sentry, and exit")
 	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *demo {
 		return playDemo(ctx, stdout)
 	}
+	if flags.Arg(0) == "queue" {
+		return runQueue(ctx, *file, env, flags.Args()[1:], stdout, stderr)
+	}
 	config, err := readConfig(*file, env)
 	if err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(stderr, nil))
-	if flags.Arg(0) == "queue" {
-		return runQueue(ctx, config, flags.Args()[1:], stdout, stderr)
-	}
 	if flags.NArg() > 0 {
 		return runTool(ctx, config, flags.Args(), stdout, stderr)
 	}

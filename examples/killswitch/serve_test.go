@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -265,6 +266,21 @@ func TestExplainTool(t *testing.T) {
 	for _, want := range []string{"ignored: no rule matches", `rule 1 comes closest; Alert: want "Checkout error rate", got "checkout error rate"`, `yes  Project: "shop"`, `no   Alert: want`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestHelp asks for help as one does before there is a configuration.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"queue", "-h"}} {
+		var log strings.Builder
+		if err := run(t.Context(), args, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%q: %v", args, err)
+		}
+		for _, want := range []string{"usage:", "killswitch ", "queue list"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%q: no %q in:\n%s", args, want, log.String())
+			}
 		}
 	}
 }

@@ -18,6 +18,10 @@
 // website can have its own name lead here; and one that acts has to come from the
 // page itself.
 //
+// Wrong passwords are limited: ten at once from an address and then one each ten
+// seconds. A browser that was in before has a cookie, which lets nobody in, so that
+// it is not kept out by who guesses behind the same proxy.
+//
 // Put TLS in front of it where it is not reached over loopback: the browser sends
 // the password with every request.
 //

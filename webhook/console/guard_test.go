@@ -234,6 +234,66 @@ func TestAttempts(t *testing.T) {
 	})
 }
 
+// TestAttemptsBehindOneAddress has somebody guess behind the proxy through which
+// the operators come, too.
+func TestAttemptsBehindOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		try := func(password string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+			r := k.request(http.MethodGet, "/", nil)
+			r.SetBasicAuth("ada", password)
+			for _, cookie := range cookies {
+				r.AddCookie(cookie)
+			}
+			return k.send(r)
+		}
+		if w := try("wrong"); len(w.Result().Cookies()) != 0 {
+			t.Error("who does not know the password has got a cookie")
+		}
+		cookies := try(password).Result().Cookies()
+		if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || strings.Contains(cookies[0].Value, password) {
+			t.Fatalf("cookies: %v", cookies)
+		}
+		if w := try(password, cookies...); w.Code != http.StatusOK || len(w.Result().Cookies()) != 0 {
+			t.Errorf("again: %d, %v", w.Code, w.Result().Cookies())
+		}
+		guesses := 0
+		for range 100 { // while the operator's page refreshes itself
+			if try("wrong").Code == http.StatusUnauthorized {
+				guesses++
+			}
+			if w := try(password, cookies...); w.Code != http.StatusOK {
+				t.Fatalf("the operator is kept out: %d", w.Code)
+			}
+		}
+		if guesses > 10 {
+			t.Errorf("%d guesses", guesses)
+		}
+		forged := *cookies[0]
+		forged.Value = "x" + forged.Value
+		for what, cookie := range map[string]*http.Cookie{
+			"forged": &forged, "empty": {Name: cookies[0].Name}, "a dot": {Name: cookies[0].Name, Value: "."}, "of another": {Name: cookies[0].Name, Value: "a.b"},
+		} {
+			if w := try(password, cookie); w.Code != http.StatusTooManyRequests {
+				t.Errorf("with a cookie that is %s: %d", what, w.Code)
+			}
+		}
+		// The cookie lets nobody in, and its guesses are limited as well.
+		guesses = 0
+		for range 100 {
+			if try("wrong", cookies...).Code == http.StatusUnauthorized {
+				guesses++
+			}
+		}
+		if guesses != 10 {
+			t.Errorf("%d guesses with a cookie", guesses)
+		}
+		if n := strings.Count(k.log.String(), "too many wrong passwords"); n != 2 {
+			t.Errorf("said %d times that somebody is shut out", n)
+		}
+	})
+}
+
 func TestMadeUpPassword(t *testing.T) {
 	var printed bytes.Buffer
 	k := newKit(t, func(c *console.Config) { c.Password, c.Announce = signing.Secret{}, &printed })

@@ -277,7 +277,7 @@ func TestHelp(t *testing.T) {
 		if err := run(t.Context(), args, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) {
 			t.Errorf("%q: %v", args, err)
 		}
-		for _, want := range []string{"usage:", "killswitch ", "queue list"} {
+		for _, want := range []string{"usage:", "killswitch ", "queue status"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("%q: no %q in:\n%s", args, want, log.String())
 			}

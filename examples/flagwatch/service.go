@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
@@ -30,6 +32,7 @@ type service struct {
 	client   *webhook.Client
 	emitter  *webhook.Emitter
 	watchers []*changes.Watcher
+	doors    map[string]*receive.Receiver  // by path
 	closers  []func(context.Context) error // in the order of closing
 }
 
@@ -65,7 +68,7 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 		names[watcher.Name()] = true
 		s.watchers = append(s.watchers, watcher)
 	}
-	return s, nil
+	return s, s.openDoors(c, store, logger)
 }
 
 func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger *slog.Logger) (*changes.Watcher, error) {
@@ -77,10 +80,14 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	if err != nil {
 		return nil, err
 	}
-	return changes.NewWatcher(changes.Config{
-		Source: source, Format: format, Name: each.Name, Store: store, Emitter: s.emitter, Logger: logger,
+	config := changes.Config{
+		Source: source, Format: format, Name: cmp.Or(each.Name, format.Name()+":"+source.Name()), Store: store, Emitter: s.emitter, Logger: logger,
 		Interval: time.Duration(c.Interval), Lag: time.Duration(c.Lag),
-	})
+	}
+	if c.lends(config.Name) {
+		config.AuthorWait = time.Duration(c.AuthorWait)
+	}
+	return changes.NewWatcher(config)
 }
 
 func (s *service) openStore(c config, options ...sqlstore.Option) (*sqlstore.Store, error) {
@@ -127,6 +134,10 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
 	}
 	defer stopConsole()
+	stopWebhooks, err := s.serveWebhooks(ctx, c, logger)
+	if err != nil {
+		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
+	}
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -138,6 +149,7 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
 	defer cancel()
 	logger.Info("flagwatch: stopping")
+	stopWebhooks()
 	return errors.Join(err, server.Shutdown(stopping), s.close(stopping))
 }
 
@@ -169,6 +181,15 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		for _, skipped := range definitions.Skipped() {
 			fmt.Fprintf(out, "        %q is left out: %s\n", skipped.Flag, skipped.Reason)
 		}
+	}
+	for i, each := range c.Receive {
+		config, path, err := each.config(c.env)
+		err = errors.Join(err, c.reportsTwice(each))
+		what := fmt.Sprintf("receive[%d]", i)
+		if err == nil {
+			what = fmt.Sprintf("%s posts to %s%s, signed with one of %d secrets", config.Name, c.ReceiveListen, path, len(config.Secrets))
+		}
+		say(what, err)
 	}
 	return failed
 }

@@ -31,15 +31,6 @@ func main() {
 	}
 }
 
-const usage = `usage: killswitch [-config file] [-check]
-       killswitch [-config file] list
-       killswitch [-config file] restore -by person [-force] flag
-       killswitch [-config file] retry|discard id…
-       killswitch [-config file] explain payload.json
-       killswitch [-config file] queue status|list|show|correct|replay|discard|resume …
-       killswitch -demo
-`
-
 // run is the program, until ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("killswitch", flag.ContinueOnError)
@@ -47,12 +38,13 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	file := flags.String("config", "killswitch.json", "the configuration `file`")
 	check := flags.Bool("check", false, "check the configuration against the flag systems and Sentry, and exit")
 	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
-	flags.Usage = func() {
-		fmt.Fprint(stderr, usage)
-		flags.PrintDefaults()
-	}
+	flags.Usage = func() { printUsage(flags) }
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.Arg(0) == "help" {
+		printUsage(flags)
+		return flag.ErrHelp
 	}
 	if *demo {
 		return playDemo(ctx, stdout)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
 // Watcher looks at a source and reports what changes. Among all processes with
@@ -47,6 +45,12 @@ type Stats struct {
 	Changes, Refused int64
 	// Owned is how many switches were left out because of [Watcher.Own].
 	Owned int64
+	// Signed is how many of the changes have an author who is known, and Late how
+	// many authors of [Watcher.Lend] came after their change had gone.
+	Signed, Late int64
+	// Unsigned is how many changes wait in the store for their authors, as far as
+	// this process knows.
+	Unsigned int
 	// Pending is how many differences are known and not reported yet: the store
 	// cannot be written, or another process has reported something lately.
 	Pending int
@@ -134,6 +138,7 @@ func (w *Watcher) run(ctx context.Context) {
 	for {
 		select {
 		case <-w.closing:
+			w.partWithoutAuthors(ctx)
 			return
 		case <-ctx.Done():
 			return
@@ -150,13 +155,18 @@ func (w *Watcher) run(ctx context.Context) {
 }
 
 // look takes one look, and returns when to take the next.
-func (w *Watcher) look(ctx context.Context) (next time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
+func (w *Watcher) look(life context.Context) (next time.Duration) {
+	ctx, cancel := context.WithTimeout(life, w.config.Timeout)
 	defer cancel()
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.trouble(errors.New("changes: the source, the author's function or the store panicked"))
 			next = w.config.Interval
+		}
+	}()
+	defer func() {
+		if again := w.settle(life); again > 0 {
+			next = min(next, again)
 		}
 	}()
 	next, err := w.view.look(ctx, w.config)
@@ -215,14 +225,4 @@ func (w *Watcher) fine() {
 	if problem != nil {
 		w.config.Logger.Info("changes: can look again", "source", w.config.Name)
 	}
-}
-
-// authorOf asks who made a change.
-func (w *Watcher) authorOf(ctx context.Context, edit Edit) webhook.Author {
-	if w.config.Author != nil {
-		if author := w.config.Author(ctx, edit); author != (webhook.Author{}) {
-			return author
-		}
-	}
-	return w.config.author()
 }

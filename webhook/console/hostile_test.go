@@ -92,17 +92,13 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 		get("/letter?do=replay&id=" + q(name) + "&seq=" + q(name))
-		for _, do := range []string{"replay", "discard", name} {
-			get("/letters?do=" + q(do))
-			get("/letters?do=" + q(do) + "&cause=" + q(name) + "&newest=" + q(name))
-		}
+		get("/letters?do=replay")
+		get("/letters?do=" + q(name) + "&cause=" + q(name) + "&newest=" + q(name))
 		check(name, "an unconfirmed act on many", k.post("/letters", url.Values{"do": {"replay"}, "newest": {name}}))
 		get("/flag?target=" + q(name))
 		get("/flag?target=none" + q(name))
-		for _, do := range []string{"retry", "giveup", name} {
-			get("/switch?" + url.Values{"do": {do}, "id": {name}}.Encode())
-			get("/switch?" + url.Values{"do": {do}, "id": {"by"}}.Encode())
-		}
+		get("/switch?" + url.Values{"do": {"retry"}, "id": {name}}.Encode())
+		get("/switch?" + url.Values{"do": {"giveup"}, "id": {"by"}}.Encode())
 		check(name, "a failing retry", k.post("/switch", url.Values{"do": {"retry"}, "id": {"broken"}, "confirm": {"yes"}}))
 		check(name, "a review", k.post("/letter", correction(dead, name, "author", name, "confirm", "")))
 		check(name, "a refused correction", k.post("/letter", correction(dead, strings.Repeat(name, 300), "author", name, "author_type", name, "action", name, "created_at", name)))

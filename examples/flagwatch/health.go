@@ -39,7 +39,7 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 		well = false
 		fmt.Fprintln(&told, "FAILED  the store cannot be asked")
 	} else {
-		fmt.Fprintf(&told, "ok      %s changes wait for Sentry, %s were refused\n", counted(stats.Waiting), counted(stats.Dead))
+		fmt.Fprintf(&told, "ok      %s changes wait for Sentry, %s were refused\n", counts(stats.Waiting), counts(stats.Dead))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !well {
@@ -52,7 +52,7 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 // like a store that does not answer.
 const healthMost = 10_000
 
-func counted(n int) string {
+func counts(n int) string {
 	if n == healthMost {
 		return strconv.Itoa(n) + " or more"
 	}

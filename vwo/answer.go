@@ -92,7 +92,7 @@ func (c *Client) noAnswer(status int, cause error) error {
 	if text := cause.Error(); c.scrub(text) != text || strings.Contains(text, "://") {
 		return &AnswerError{Status: status, cause: ErrUnavailable, Detail: "no answer (the cause shows a URL or the token and is left out)"}
 	}
-	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: visible.First(cause.Error(), 2*visible.MaxQuoted), inner: cause}
+	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: visible.First(cause.Error(), 200), inner: cause}
 }
 
 // scrub takes the token out of foreign text.

@@ -16,7 +16,7 @@ func IsLoopback(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	return err == nil && addr.IsLoopback()
 }
 
 // RetryAfter reads a Retry-After header in either of its forms; 0 if there is none,

@@ -44,7 +44,7 @@ func TestPassword(t *testing.T) {
 		{path: fileOf(t, treasure+strings.Repeat(" ", 64<<10)), problem: "NAME_FILE: the file is longer than 65536 bytes"},
 		{path: fileOf(t, " \n"), problem: "NAME_FILE: the file is empty"},
 		{path: t.TempDir(), problem: "NAME_FILE: "},
-		{path: filepath.Join(t.TempDir(), "none"), problem: "NAME_FILE: "},
+		{path: filepath.Join(t.TempDir(), "none"), problem: "NAME_FILE: open "},
 		{value: treasure, path: fileOf(t, treasure), problem: "NAME and NAME_FILE exclude each other"},
 		{value: "größe12", problem: "the password of NAME has to have at least 8 characters"},
 		{path: fileOf(t, "treasur"), problem: "the password of NAME has to have at least 8 characters"},

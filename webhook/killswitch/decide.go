@@ -105,10 +105,10 @@ type Decision struct {
 }
 
 func (d *Decision) describe(a *alert.Alert) {
-	d.Trigger = Trigger(printable(a.Trigger(), visible.MaxQuoted))
-	d.Alert = printable(a.Name, visible.MaxQuoted)
+	d.Trigger = Trigger(printable(a.Trigger(), maxQuoted))
+	d.Alert = printable(a.Name, maxQuoted)
 	if n := len(a.Projects); n > 0 {
-		d.Project = printable(a.Projects[n-1], visible.MaxQuoted)
+		d.Project = printable(a.Projects[n-1], maxQuoted)
 	}
 	d.SignedAt = a.At
 }
@@ -233,7 +233,7 @@ func incident(a *alert.Alert) string {
 	if a.Resource != alert.MetricAlert {
 		return ""
 	}
-	return visible.First(a.ID, visible.MaxQuoted)
+	return visible.First(a.ID, maxQuoted)
 }
 
 // authorOf is the name under which a switch shows in Sentry's flag log: the
@@ -242,5 +242,5 @@ func authorOf(a *alert.Alert) string {
 	if name := strings.TrimSpace(printable(strings.TrimSpace(a.Name), webhook.MaxAuthorID)); name != "" {
 		return name
 	}
-	return strings.TrimSpace("Sentry alert " + cmp.Or(printable(a.RuleID, visible.MaxQuoted/2), ""))
+	return strings.TrimSpace("Sentry alert " + cmp.Or(printable(a.RuleID, maxQuoted/2), ""))
 }

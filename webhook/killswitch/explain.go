@@ -204,7 +204,7 @@ func namedBy(rules []Rule, a *alert.Alert) string {
 func nearlySame(a, b string) (letters int, nearly bool) {
 	fold := func(s string) []rune {
 		var kept []rune
-		for _, r := range strings.ToLower(visible.First(s, visible.MaxQuoted)) {
+		for _, r := range strings.ToLower(visible.First(s, maxQuoted)) {
 			if !strings.ContainsRune(" \t-_.:/", r) {
 				kept = append(kept, r)
 			}

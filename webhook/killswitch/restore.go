@@ -183,7 +183,7 @@ type Restored struct {
 // of the store. An error that wraps [ErrNotRecorded] means that the flag is
 // restored, and that its record waits for a relay.
 func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, error) {
-	by := strings.TrimSpace(printable(what.By, visible.MaxQuoted))
+	by := strings.TrimSpace(printable(what.By, maxQuoted))
 	if by == "" || what.Toggler == nil {
 		return Restored{}, fmt.Errorf("%w: Restoration.By and Restoration.Toggler must be set", ErrInvalidConfig)
 	}

@@ -5,6 +5,10 @@ import (
 	"unicode/utf8"
 )
 
+// maxQuoted is how many code points of foreign text a log line or an error
+// shows.
+const maxQuoted = 100
+
 // printable returns the first n code points of s that print, spaces included.
 // Control and formatting characters (U+202E turns text around) are left out.
 func printable(s string, n int) string {

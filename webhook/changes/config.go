@@ -32,7 +32,9 @@ type Config struct {
 	// Emitter delivers the changes. Required.
 	Emitter Emitter
 	// Store is the emitter's store. It keeps the last snapshot beside the queue,
-	// and says which of several processes reports. Required.
+	// and says which of several processes reports. Required. A snapshot belongs to
+	// a queue, for each destination is told all changes: where the queue's name
+	// has changed the last one of an emitter's FormerQueues is gone on from.
 	Store queue.Store
 
 	// Name is what the source is called in the store, in logs and as the author of

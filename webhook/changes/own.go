@@ -65,7 +65,7 @@ func (w *Watcher) own(ctx context.Context, change func(*note) bool) error {
 		return errNilContext
 	}
 	for range ownTries {
-		n, version, err := w.readNote(ctx)
+		n, version, _, err := w.readNote(ctx)
 		if err != nil {
 			return fmt.Errorf("changes: own a switch: %w", err)
 		}

@@ -23,8 +23,8 @@ type Watcher struct {
 	config  Config
 	owner   string
 	wake    chan struct{}
-	closing chan struct{}
-	once    sync.Once
+	closing context.Context //nolint:containedctx // ends when Close is called; what only reads ends with it
+	begin   context.CancelFunc
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
@@ -72,8 +72,9 @@ func NewWatcher(config Config) (*Watcher, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Watcher{
 		config: config, owner: rand.Text(), wake: make(chan struct{}, 1),
-		closing: make(chan struct{}), cancel: cancel, ended: make(chan struct{}),
+		cancel: cancel, ended: make(chan struct{}),
 	}
+	w.closing, w.begin = context.WithCancel(ctx)
 	go func() {
 		defer close(w.ended)
 		w.run(ctx)
@@ -111,13 +112,13 @@ func (w *Watcher) count(change func(s *Stats)) {
 
 var errNilContext = errors.New("changes: the context is nil; pass context.Background() if there is none")
 
-// Close ends the watcher: a report that is being made is finished, unless ctx
-// ends before. It may be called again.
+// Close ends the watcher: a source that is being read is left, and a report that
+// is being made is finished, unless ctx ends before. It may be called again.
 func (w *Watcher) Close(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	w.once.Do(func() { close(w.closing) })
+	w.begin()
 	select {
 	case <-w.ended:
 		return nil
@@ -133,9 +134,7 @@ func (w *Watcher) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		select {
-		case <-w.closing:
-			return
-		case <-ctx.Done():
+		case <-w.closing.Done():
 			return
 		case <-timer.C:
 		case <-w.wake:
@@ -159,7 +158,12 @@ func (w *Watcher) look(ctx context.Context) (next time.Duration) {
 			next = w.config.Interval
 		}
 	}()
-	next, err := w.view.look(ctx, w.config)
+	reading, stop := context.WithTimeout(w.closing, w.config.Timeout)
+	defer stop()
+	next, err := w.view.look(reading, w.config)
+	if w.closing.Err() != nil {
+		return next // what a read that was broken off says is no trouble
+	}
 	w.count(func(s *Stats) { s.Looks++ })
 	switch {
 	case err != nil:

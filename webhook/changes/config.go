@@ -122,9 +122,11 @@ func (c Config) validate() error {
 	case len(c.Format.Rules()) > 1000:
 		return invalid("Format", "has rules of more than 1,000 bytes")
 	}
-	if checked, ok := c.Format.(interface{ validate() error }); ok {
-		if err := checked.validate(); err != nil {
-			return fmt.Errorf("%w: Format: %w", ErrInvalidConfig, err)
+	for field, value := range map[string]any{"Source": c.Source, "Format": c.Format} {
+		if checked, ok := value.(interface{ validate() error }); ok {
+			if err := checked.validate(); err != nil {
+				return fmt.Errorf("%w: %s: %w", ErrInvalidConfig, field, err)
+			}
 		}
 	}
 	return nil

@@ -99,6 +99,9 @@ func readDocument(format Format, name string, content []byte) (d Definitions, er
 		}
 	}()
 	d, err = format.Read(name, content)
+	if err != nil && isWebPage(content) {
+		err = errWebPage
+	}
 	if err != nil && !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrEmpty) {
 		err = unreadable(err)
 	}

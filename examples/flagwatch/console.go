@@ -83,8 +83,11 @@ func runQueue(ctx context.Context, file string, args []string, env func(string) 
 			if err != nil {
 				return nil, nil, err
 			}
+			if c.database() == "" && !exists(c.Store) {
+				return nil, nil, fmt.Errorf("the store %s is not there: start flagwatch first, or run this in its folder", c.Store)
+			}
 			s := &service{}
-			store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed
+			store, err := s.openStore(c, c.Store) //nolint:contextcheck // it lives until it is closed
 			closeAll := func() error { return s.close(context.WithoutCancel(ctx)) }
 			if err != nil {
 				return nil, nil, errors.Join(err, closeAll())

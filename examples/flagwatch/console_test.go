@@ -105,6 +105,13 @@ func TestQueue(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"SENTRY_FLAGS_WEBHOOK_URL": sentry.URL(), "SENTRY_FLAGS_WEBHOOK_SECRET": webhooktest.DefaultSecret}[name]
 	}
+	s, database := &service{}, filepath.Join(dir, "store.db")
+	if _, err := s.openStore(config{database: func() string { return "" }}, database); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
 	if status := run(t.Context(), []string{"-config", file, "queue", "list"}, env, &out, &out); status != 0 || !strings.Contains(out.String(), "REASON") {
 		t.Errorf("status %d: %s", status, out.String())

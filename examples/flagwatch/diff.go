@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -27,6 +29,12 @@ func runDiff(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	asJSON := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
 		return exitTrouble
+	}
+	switch {
+	case flags.NArg() != 2:
+		fmt.Fprintln(stderr, "flagwatch: diff: give two documents, after the flags")
+	case formats[*format] == nil:
+		fmt.Fprintf(stderr, "flagwatch: diff: there is no format %q\n", *format)
 	}
 	if flags.NArg() != 2 || formats[*format] == nil {
 		flags.Usage()
@@ -55,11 +63,11 @@ func runDiff(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func diffPaths(ctx context.Context, format changes.Format, old, new string) ([]changes.Edit, error) {
 	before, err := readPath(ctx, format, old)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", old, err)
 	}
 	after, err := readPath(ctx, format, new)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", new, err)
 	}
 	return changes.DiffDefinitions(before, after)
 }
@@ -68,8 +76,27 @@ func readPath(ctx context.Context, format changes.Format, path string) (changes.
 	var source changes.Source = &changes.File{Path: path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		source = &changes.Folder{Path: path}
+	} else if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		source = pipe(path)
 	}
 	return changes.Read(ctx, source, format)
+}
+
+// pipe is what a shell gives for <(git show main:flags.json): it is read once, to
+// its end.
+func pipe(path string) changes.Source {
+	return changes.SourceFunc(filepath.Base(path), func(context.Context) (map[string][]byte, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		content, err := io.ReadAll(io.LimitReader(file, changes.DefaultLimit+1))
+		if len(content) > changes.DefaultLimit {
+			return nil, changes.ErrTooLarge
+		}
+		return map[string][]byte{"document": content}, err
+	})
 }
 
 // editJSON is a change as -json prints it.

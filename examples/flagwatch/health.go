@@ -27,7 +27,7 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 	for _, watcher := range s.watchers {
 		stats := watcher.Stats()
 		if stats.Problem == nil {
-			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending)
+			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending%s\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending, refused(stats.Refused))
 			continue
 		}
 		well = false
@@ -44,6 +44,14 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_, _ = io.WriteString(w, told.String())
+}
+
+// refused tells of changes that were left out, if there are any.
+func refused(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d that Sentry would refuse", n)
 }
 
 // metrics writes Prometheus's text format.

@@ -5,10 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,14 +42,19 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 			_ = s.close(context.Background())
 		}
 	}()
-	if s.client, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP}); err != nil {
+	if s.client, err = webhook.NewClient(webhook.Config{
+		URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP, ShownNames: c.ShownNames,
+		OnWarning: func(w webhook.Warning) {
+			logger.Warn("flagwatch: a change will not show beside an error; see shown_names", "change", w.String())
+		},
+	}); err != nil {
 		return nil, err
 	}
-	store, err := s.openStore(c)
+	store, err := s.openStore(c, c.Store)
 	if err != nil {
 		return nil, err
 	}
-	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger}); err != nil {
+	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger, FormerQueues: c.FormerQueues}); err != nil {
 		return nil, err
 	}
 	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)
@@ -76,23 +84,21 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	if err != nil {
 		return nil, err
 	}
+	lag := time.Duration(c.Lag)
+	if c.Store != "" && lag == 0 {
+		lag = -1 // nobody else has this file; a restart need not wait
+	}
 	return changes.NewWatcher(changes.Config{
 		Source: source, Format: format, Name: each.Name, Store: store, Emitter: s.emitter, Logger: logger,
-		Interval: time.Duration(c.Interval), Lag: time.Duration(c.Lag),
+		Interval: time.Duration(c.Interval), Gather: time.Duration(c.Gather), Lag: lag, Limit: c.Limit,
 	})
 }
 
-func (s *service) openStore(c config) (*sqlstore.Store, error) {
-	driver, dsn, dialect := "sqlite", sqlstore.SQLiteDSN(c.Store), sqlstore.SQLite
-	if url := c.database(); url != "" {
-		if _, err := pgx.ParseConfig(url); err != nil {
-			return nil, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
-		}
-		driver, dsn, dialect = "pgx", url, sqlstore.PostgreSQL
-	}
-	db, err := sql.Open(driver, dsn)
+// openStore opens the store: the SQLite file, or the PostgreSQL if there is one.
+func (s *service) openStore(c config, file string) (*sqlstore.Store, error) {
+	db, dialect, err := openDatabase(c, file)
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	store, err := sqlstore.New(db, dialect)
 	if err != nil {
@@ -100,6 +106,41 @@ func (s *service) openStore(c config) (*sqlstore.Store, error) {
 	}
 	s.closers = append(s.closers, func(context.Context) error { return store.Close() }, func(context.Context) error { return db.Close() })
 	return store, nil
+}
+
+func openDatabase(c config, file string) (*sql.DB, sqlstore.Dialect, error) {
+	url := c.database()
+	if url == "" {
+		db, err := sqlstore.OpenSQLite("sqlite", file)
+		return db, sqlstore.SQLite, err
+	}
+	if _, err := pgx.ParseConfig(url); err != nil {
+		return nil, sqlstore.PostgreSQL, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
+	}
+	db, err := sql.Open("pgx", url)
+	return db, sqlstore.PostgreSQL, err
+}
+
+// checkStore opens the store and makes none: where the SQLite file is not there
+// yet it proves that it can be made, with one beside it.
+func checkStore(ctx context.Context, c config) error {
+	file := c.Store
+	if c.database() == "" && !exists(file) {
+		trial, err := os.MkdirTemp(filepath.Dir(file), ".flagwatch-check-")
+		if err != nil {
+			return fmt.Errorf("the store cannot be made: %w", err)
+		}
+		defer os.RemoveAll(trial)
+		file = filepath.Join(trial, "store.db")
+	}
+	s := &service{}
+	_, err := s.openStore(c, file) //nolint:contextcheck // closed here
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // close ends everything, the watchers first.
@@ -157,12 +198,10 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		fmt.Fprintf(out, "ok      %s\n", what)
 	}
 	say("Sentry takes what is signed with the secret", client.Check(ctx))
-	s := &service{}
-	_, err = s.openStore(c) //nolint:contextcheck // closed below
-	say("the store opens", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+	say("the store opens", checkStore(ctx, c))
 	for i, each := range c.Sources {
 		definitions, name, err := each.read(ctx, c)
-		what := fmt.Sprintf("sources[%d]", i)
+		what := strings.TrimSpace(fmt.Sprintf("sources[%d] %s", i, each.File+each.Folder))
 		if err == nil {
 			what = fmt.Sprintf("%s, %d flags", name, definitions.Len())
 		}

@@ -158,8 +158,9 @@ func (w *Watcher) look(ctx context.Context) (next time.Duration) {
 			next = w.config.Interval
 		}
 	}()
-	reading, stop := context.WithTimeout(w.closing, w.config.Timeout)
+	reading, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(w.closing, stop)()
 	next, err := w.view.look(reading, w.config)
 	if w.closing.Err() != nil {
 		return next // what a read that was broken off says is no trouble

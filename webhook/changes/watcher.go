@@ -160,7 +160,7 @@ func (w *Watcher) look(ctx context.Context) (next time.Duration) {
 	}()
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(w.closing, stop)()
+	defer context.AfterFunc(w.closing, stop)() //nolint:contextcheck // it only ends the reading
 	next, err := w.view.look(reading, w.config)
 	if w.closing.Err() != nil {
 		return next // what a read that was broken off says is no trouble

@@ -32,8 +32,9 @@ type Watcher struct {
 	stats Stats
 
 	// Only the goroutine in run uses what follows.
-	view   view
-	ledger ledger
+	view      view
+	ledger    ledger
+	complaint complaint
 }
 
 // Stats are a watcher's numbers and its state.
@@ -186,40 +187,6 @@ func (w *Watcher) look(ctx context.Context) (next time.Duration) {
 		next = min(next, again)
 	}
 	return next
-}
-
-// remindEvery is how often a problem that lasts is said again.
-const remindEvery = 10 * time.Minute
-
-// trouble says what is wrong, once as long as it stays the same.
-func (w *Watcher) trouble(err error) {
-	now, said := time.Now(), false
-	w.count(func(s *Stats) {
-		said = s.Problem != nil && s.Problem.Error() == err.Error() && now.Sub(w.view.saidAt) < remindEvery
-		if s.Problem == nil {
-			s.Since = now
-		}
-		s.Problem = err
-	})
-	if said {
-		return
-	}
-	w.view.saidAt = now
-	consequence := "the last good snapshot stays; nothing is reported until this is mended"
-	without, knows := w.config.Format.(starter)
-	if nothing := errors.Is(err, ErrVanished) || errors.Is(err, ErrEmpty); nothing && knows {
-		w.config.Logger.Error("changes: no document", "source", w.config.Name, "err", err.Error(), "evaluations", without.without(), "here", consequence)
-		return
-	}
-	w.config.Logger.Error("changes: cannot look", "source", w.config.Name, "err", err.Error(), "here", consequence)
-}
-
-func (w *Watcher) fine() {
-	var problem error
-	w.count(func(s *Stats) { problem, s.Problem, s.Since = s.Problem, nil, time.Time{} })
-	if problem != nil {
-		w.config.Logger.Info("changes: can look again", "source", w.config.Name)
-	}
 }
 
 // authorOf asks who made a change.

@@ -20,7 +20,8 @@ type Evaluation struct {
 	// Variant is the name that the provider gave to the value, or empty. It is shown only in place of a value that has
 	// no short text, an object say: see WithAllValues.
 	Variant string
-	// Domain is the OpenFeature domain that the client is bound to, or empty.
+	// Domain is the OpenFeature domain that the client is bound to, or empty. Flags of one name in two domains are one
+	// flag, unless a filter puts the domain into the name.
 	Domain string
 	// Provider is the name of OpenFeature's provider, or empty for AddFeatureFlag.
 	Provider string

@@ -411,7 +411,7 @@ func TestPauseAfterTooManyRequests(t *testing.T) {
 		status     int
 		retryAfter string
 		pause      time.Duration
-	}{{429, "", time.Minute}, {503, "", time.Minute}, {429, "5", time.Minute}, {503, "90", 90 * time.Second}, {429, "999999999999", time.Hour}} {
+	}{{429, "", time.Minute}, {503, "", time.Minute}, {429, "5", time.Minute}, {503, "90", 90 * time.Second}, {429, "999999999999", 2 * time.Minute}} {
 		synctest.Test(t, func(t *testing.T) {
 			standIn := vwotest.NewHandler(vwotest.Config{Features: []string{"f"}})
 			client := newClient(t, vwo.ClientConfig{Token: vwo.NewToken(standIn.Token()), HTTPClient: &http.Client{Transport: inMemory{standIn}}})

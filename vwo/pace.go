@@ -13,8 +13,8 @@ import (
 const (
 	// MinPause is what VWO asks for, whatever a shorter Retry-After says.
 	MinPause = time.Minute
-	// maxPause keeps a nonsensical Retry-After from silencing a token for good.
-	maxPause = time.Hour
+	// maxPause keeps a nonsensical Retry-After from holding up a kill.
+	maxPause = 2 * time.Minute
 )
 
 // pace spaces the requests of one token.

@@ -16,14 +16,15 @@ import (
 
 // BenchmarkEmitter measures what the emitter does for a request, from stored
 // items to Sentry's answer judged, against a bare net/http POST of the same
-// bytes to the same server, as xRaw.
+// bytes to the same server, as xRaw. It is to stay at or below 1.25 for 1 change,
+// 1.3 for 10 and 2.0 for 100.
 func BenchmarkEmitter(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
 	defer server.Close()
 	for _, n := range []int{1, 10, 100} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmarkEmitter(b, server, n) })
+		b.Run(fmt.Sprintf("changes=%d", n), func(b *testing.B) { benchmarkEmitter(b, server, n) })
 	}
 }
 

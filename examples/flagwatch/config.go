@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 )
@@ -39,9 +36,9 @@ type config struct {
 	// to stay as it is before it is believed, Lag how far replicas' copies may be
 	// behind one another. With Store there is one process, and no lag unless it is
 	// set.
-	Interval duration `json:"interval"`
-	Gather   duration `json:"gather"`
-	Lag      duration `json:"lag"`
+	Interval setup.Duration `json:"interval"`
+	Gather   setup.Duration `json:"gather"`
+	Lag      setup.Duration `json:"lag"`
 	// Limit is the most bytes of a source's documents. Defaults to 16 MiB.
 	Limit int64 `json:"limit"`
 	// ShownNames reports flags whose names Sentry deletes from events under the
@@ -50,6 +47,12 @@ type config struct {
 	// AllowHTTP permits http for a self-hosted Sentry and for sources.
 	AllowHTTP bool         `json:"allow_http"`
 	Sources   []fileSource `json:"sources"`
+	// Receive are the products whose webhooks are taken, on the address
+	// ReceiveListen, which defaults to ":8082". AuthorWait is how long a change that
+	// was found waits for a webhook that says who made it; 15 s by default.
+	Receive       []door         `json:"receive"`
+	ReceiveListen string         `json:"receive_listen"`
+	AuthorWait    setup.Duration `json:"author_wait"`
 
 	env          func(string) string
 	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
@@ -136,49 +139,33 @@ func (s fileSource) source(c config) (changes.Source, error) {
 	target := s.URL
 	if s.URLFrom != "" {
 		var err error
-		if target, err = secretFrom(c.env, s.URLFrom); err != nil {
+		if target, err = setup.Secret(c.env, s.URLFrom); err != nil {
 			return nil, err
 		}
 	}
 	for name, from := range s.Headers {
-		if value, err := secretFrom(c.env, from); err != nil || value == "" {
+		if value, err := setup.Secret(c.env, from); err != nil || value == "" {
 			return nil, errors.Join(err, fmt.Errorf("the header %s: %s or %s_FILE must be set", name, from, from))
 		}
 	}
 	return changes.NewURL(changes.URLConfig{URL: target, AllowHTTP: c.AllowHTTP, Limit: c.Limit, Header: func(h http.Header) {
 		for name, from := range s.Headers { // read anew, so that a file can be replaced
-			value, _ := secretFrom(c.env, from)
+			value, _ := setup.Secret(c.env, from)
 			h.Set(name, value)
 		}
 	}})
 }
 
-// duration is written as "1s".
-type duration time.Duration
-
-func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = duration(parsed)
-	return err
-}
-
 func readConfig(path string, env func(string) string) (config, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return config{}, fmt.Errorf("read the configuration: %w", err)
-	}
 	c := config{env: env}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c); err != nil {
-		return config{}, fmt.Errorf("read the configuration %s: %w", path, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return config{}, fmt.Errorf("read the configuration %s: there is more than one object", path)
+	if err := setup.ReadConfig(path, &c); err != nil {
+		return config{}, err
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
-	if len(c.Sources) == 0 {
-		return config{}, errors.New("there are no sources to watch")
+	c.ReceiveListen = cmp.Or(c.ReceiveListen, ":8082")
+	c.AuthorWait = cmp.Or(c.AuthorWait, setup.Duration(15*time.Second))
+	if len(c.Sources)+len(c.Receive) == 0 {
+		return config{}, errors.New("there are no sources to watch, and no webhooks to receive")
 	}
 	return c, c.readSecrets()
 }
@@ -186,7 +173,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func (c *config) readSecrets() error {
 	var failed error
 	get := func(name string) string {
-		value, err := secretFrom(c.env, name)
+		value, err := setup.Secret(c.env, name)
 		failed = errors.Join(failed, err)
 		return value
 	}
@@ -207,24 +194,4 @@ func (c *config) readSecrets() error {
 		return errors.New("set either store in the configuration, for SQLite, or FLAGWATCH_DATABASE_URL, for PostgreSQL")
 	}
 	return nil
-}
-
-// secretFrom reads NAME, or the file that NAME_FILE names. An empty file is a
-// mistake.
-func secretFrom(env func(string) string, name string) (string, error) {
-	value, file := env(name), env(name+"_FILE")
-	switch {
-	case value != "" && file != "":
-		return "", fmt.Errorf("%s and %s_FILE exclude each other", name, name)
-	case file == "":
-		return strings.TrimSpace(value), nil
-	}
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s_FILE: %w", name, err)
-	}
-	if value = strings.TrimSpace(string(raw)); value == "" {
-		return "", fmt.Errorf("%s_FILE: the file is empty", name)
-	}
-	return value, nil
 }

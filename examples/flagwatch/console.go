@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
@@ -22,13 +20,9 @@ func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logge
 	if c.Console == "" {
 		return func() {}, nil
 	}
-	const name = "FLAGWATCH_CONSOLE_PASSWORD"
-	password, err := secretFrom(c.env, name)
+	password, err := setup.Password(c.env, "FLAGWATCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
-	}
-	if password != "" && len([]rune(password)) < console.MinPassword {
-		return nil, fmt.Errorf("%s has to have at least %d characters", name, console.MinPassword)
 	}
 	page, err := console.New(console.Config{
 		Title: "Flag watch", Inspector: s.emitter.Inspector(), Sources: s.sources,
@@ -37,23 +31,7 @@ func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Console)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{
-		Handler: page, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	logger.Info("flagwatch: the console listens", "console", listener.Addr().String())
-	return func() {
-		_ = server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("flagwatch: the console has ended", "error", err)
-		}
-	}, nil
+	return setup.ServePage(ctx, c.Console, page, "flagwatch", logger)
 }
 
 // sources are the watchers, for the console.

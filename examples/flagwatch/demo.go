@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
@@ -80,10 +81,10 @@ func playDemo(ctx context.Context, out io.Writer) (err error) {
 	d := &demo{out: out, folder: folder, flagd: demoFlagd, goff: demoGOFF, sentry: webhooktest.NewServer(webhooktest.Config{})} //nolint:contextcheck // it lives until it is closed
 	defer d.sentry.Close()
 	d.config = config{
-		Store: filepath.Join(folder, "flagwatch.db"), Interval: duration(100 * time.Millisecond), Lag: duration(time.Second), AllowHTTP: true,
+		Store: filepath.Join(folder, "flagwatch.db"), Interval: setup.Duration(100 * time.Millisecond), Lag: setup.Duration(time.Second), AllowHTTP: true,
 		Sources:  []fileSource{{Format: "flagd", File: d.path("checkout.flagd.json")}, {Format: "go-feature-flag", File: d.path("search.goff.yaml")}},
 		flagsURL: d.sentry.URL(), flagsSecrets: []signing.Secret{d.sentry.Secret()}, database: func() string { return "" },
-		env: func(string) string { return "" },
+		env: demoSecrets, Receive: demoDoors,
 	}
 	if err := errors.Join(d.write("checkout.flagd.json", d.flagd), d.write("search.goff.yaml", d.goff)); err != nil {
 		return err
@@ -97,6 +98,9 @@ func playDemo(ctx context.Context, out io.Writer) (err error) {
 		if err := d.make(ctx, edit); err != nil {
 			return fmt.Errorf("%s: %w", edit.what, err)
 		}
+	}
+	if err := d.playWebhooks(ctx); err != nil {
+		return err
 	}
 	return d.sumUp()
 }

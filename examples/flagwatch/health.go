@@ -33,6 +33,7 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 		well = false
 		fmt.Fprintf(&told, "FAILED  %s, since %s: %v\n", watcher.Name(), stats.Since.UTC().Format(time.RFC3339), stats.Problem)
 	}
+	well = s.tellDoors(&told) && well
 	if stats, err := s.emitter.Stats(ctx); err != nil {
 		well = false
 		fmt.Fprintln(&told, "FAILED  the store cannot be asked")
@@ -81,6 +82,7 @@ func (s *service) metrics(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "flagwatch_%s{source=\"%s\"} %d\n", metric.name, labels.Replace(watcher.Name()), value)
 		}
 	}
+	s.doorMetrics(w)
 	_ = s.emitter.WriteMetrics(ctx, w) // nobody is left to tell
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
@@ -43,7 +44,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%d: %s\n%s", code, &trouble, &out)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; last != "flagwatch: 9 edits, 6 changes accepted, 2 without effect, 2 refused" {
+	if last := lines[len(lines)-1]; last != "flagwatch: 12 edits, 8 changes accepted, 2 without effect, 3 refused" {
 		t.Error(last)
 	}
 }
@@ -211,7 +212,7 @@ func TestServe(t *testing.T) {
 	flags := filepath.Join(folder, "flags.json")
 	write(t, flags, demoFlagd)
 	c := config{
-		Listen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: duration(50 * time.Millisecond), AllowHTTP: true,
+		Listen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), AllowHTTP: true,
 		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}
@@ -296,7 +297,7 @@ func TestRestart(t *testing.T) {
 		write(t, flags, `{"flags":{"my flag":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"`+variant+`"}}}`)
 	}
 	c := config{
-		Store: filepath.Join(folder, "x.db"), Interval: duration(50 * time.Millisecond), Gather: duration(10 * time.Millisecond), AllowHTTP: true, ShownNames: true,
+		Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), Gather: setup.Duration(10 * time.Millisecond), AllowHTTP: true, ShownNames: true,
 		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
@@ -32,6 +34,7 @@ type service struct {
 	client   *webhook.Client
 	emitter  *webhook.Emitter
 	watchers []*changes.Watcher
+	doors    map[string]*receive.Receiver  // by path
 	closers  []func(context.Context) error // in the order of closing
 }
 
@@ -72,7 +75,7 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 		names[watcher.Name()] = true
 		s.watchers = append(s.watchers, watcher)
 	}
-	return s, nil
+	return s, s.openDoors(c, store, logger)
 }
 
 func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger *slog.Logger) (*changes.Watcher, error) {
@@ -88,10 +91,14 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	if c.Store != "" && lag == 0 {
 		lag = -1 // nobody else has this file; a restart need not wait
 	}
-	return changes.NewWatcher(changes.Config{
-		Source: source, Format: format, Name: each.Name, Store: store, Emitter: s.emitter, Logger: logger,
+	config := changes.Config{
+		Source: source, Format: format, Name: cmp.Or(each.Name, format.Name()+":"+source.Name()), Store: store, Emitter: s.emitter, Logger: logger,
 		Interval: time.Duration(c.Interval), Gather: time.Duration(c.Gather), Lag: lag, Limit: c.Limit,
-	})
+	}
+	if c.lends(config.Name) {
+		config.AuthorWait = time.Duration(c.AuthorWait)
+	}
+	return changes.NewWatcher(config)
 }
 
 // openStore opens the store: the SQLite file, or the PostgreSQL if there is one.
@@ -167,6 +174,10 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
 	}
 	defer stopConsole()
+	stopWebhooks, err := s.serveWebhooks(ctx, c, logger)
+	if err != nil {
+		return errors.Join(err, listener.Close(), s.close(context.WithoutCancel(ctx)))
+	}
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -178,6 +189,7 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownWithin)
 	defer cancel()
 	logger.Info("flagwatch: stopping")
+	stopWebhooks()
 	return errors.Join(err, server.Shutdown(stopping), s.close(stopping))
 }
 
@@ -209,6 +221,15 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		for _, skipped := range definitions.Skipped() {
 			fmt.Fprintf(out, "        %q is left out: %s\n", skipped.Flag, skipped.Reason)
 		}
+	}
+	for i, each := range c.Receive {
+		config, path, err := each.config(c.env)
+		err = errors.Join(err, c.reportsTwice(each))
+		what := fmt.Sprintf("receive[%d]", i)
+		if err == nil {
+			what = fmt.Sprintf("%s posts to %s%s, signed with one of %d secrets", config.Name, c.ReceiveListen, path, len(config.Secrets))
+		}
+		say(what, err)
 	}
 	return failed
 }

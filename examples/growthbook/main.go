@@ -11,7 +11,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/getsentry/sentry-go"
@@ -25,7 +24,7 @@ import (
 var features string
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "growthbook:", err)
 		os.Exit(1)
 	}
@@ -61,7 +60,7 @@ func watch(ctx context.Context, client *growthbook.Client, user string) error {
 	return nil
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context) error {
 	var sent flagtracktest.Transport // yours sends: leave it out, and set your DSN
 	if err := sentry.Init(sentry.ClientOptions{Dsn: "http://key@127.0.0.1/1", Transport: &sent}); err != nil {
 		return err
@@ -74,7 +73,7 @@ func run(ctx context.Context, out io.Writer) error {
 		if err := watch(flagtrack.Fork(ctx), client, user); err != nil { // in an HTTP service, sentryhttp forks
 			return err
 		}
-		fmt.Fprintln(out, sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
+		fmt.Println(sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
 	}
 	return client.Close()
 }

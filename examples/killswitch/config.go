@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
@@ -46,9 +42,9 @@ type fileConfig struct {
 	// DryRun decides and logs, and switches nothing.
 	DryRun bool `json:"dry_run"`
 
-	MaxAge     duration `json:"max_age"`
-	CoolDown   duration `json:"cool_down"`
-	CapPerHour int      `json:"cap_per_hour"`
+	MaxAge     setup.Duration `json:"max_age"`
+	CoolDown   setup.Duration `json:"cool_down"`
+	CapPerHour int            `json:"cap_per_hour"`
 
 	Sentry struct {
 		// Installation is the uuid of the integration's installation.
@@ -159,7 +155,7 @@ func (c config) togglers(unlimited bool) (map[string]killswitch.Toggler, error) 
 
 func (c config) vwoClient(t fileToggler, unlimited bool) (killswitch.Toggler, error) {
 	name := cmp.Or(t.VWO.Token, "VWO_TOKEN")
-	token, err := secretFrom(c.env, name)
+	token, err := setup.Secret(c.env, name)
 	if err != nil {
 		return nil, err
 	}
@@ -171,15 +167,6 @@ func (c config) vwoClient(t fileToggler, unlimited bool) (killswitch.Toggler, er
 		return nil, err
 	}
 	return client, nil
-}
-
-// duration is written as "15m".
-type duration time.Duration
-
-func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = duration(parsed)
-	return err
 }
 
 // secrets come from the environment: NAME has the secret, or NAME_FILE the name
@@ -208,18 +195,9 @@ func (h hidden) text() string {
 }
 
 func readConfig(path string, env func(string) string) (config, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return config{}, fmt.Errorf("read the configuration: %w", err)
-	}
 	c := config{env: env}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&c.fileConfig); err != nil {
-		return config{}, fmt.Errorf("read the configuration %s: %w", path, err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return config{}, fmt.Errorf("read the configuration %s: there is more than one object", path)
+	if err := setup.ReadConfig(path, &c.fileConfig); err != nil {
+		return config{}, err
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.Path = cmp.Or(c.Path, "/sentry")
@@ -227,6 +205,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 	if !strings.HasPrefix(c.Path, "/") || taken || strings.ContainsAny(c.Path, "{} \t") {
 		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces or spaces")
 	}
+	var err error
 	if c.secrets, err = readSecrets(env); err != nil {
 		return config{}, err
 	}
@@ -236,7 +215,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func readSecrets(env func(string) string) (secrets, error) {
 	var failed error
 	get := func(name string) string {
-		value, err := secretFrom(env, name)
+		value, err := setup.Secret(env, name)
 		failed = errors.Join(failed, err)
 		return value
 	}
@@ -266,24 +245,4 @@ func secretsOf(values ...string) []signing.Secret {
 		}
 	}
 	return list
-}
-
-// secretFrom reads NAME, or the file that NAME_FILE names. An empty file is a
-// mistake.
-func secretFrom(env func(string) string, name string) (string, error) {
-	value, file := env(name), env(name+"_FILE")
-	switch {
-	case value != "" && file != "":
-		return "", fmt.Errorf("%s and %s_FILE exclude each other", name, name)
-	case file == "":
-		return strings.TrimSpace(value), nil
-	}
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s_FILE: %w", name, err)
-	}
-	if value = strings.TrimSpace(string(raw)); value == "" {
-		return "", fmt.Errorf("%s_FILE: the file is empty", name)
-	}
-	return value, nil
 }

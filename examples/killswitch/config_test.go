@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -153,8 +155,17 @@ func TestDatabaseErrorsShowNoPassword(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Store = ""
-		if _, err := newService(t.Context(), c, options{}); err == nil || strings.Contains(err.Error(), "f00dface") {
+		if _, err := newParts(t.Context(), c, options{}); err == nil || strings.Contains(err.Error(), "f00dface") {
 			t.Errorf("%v", err)
+		}
+		// A service starts without its database, and says so.
+		var log lines
+		s, err := newService(t.Context(), c, options{logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err == nil {
+			err = errors.Join(errors.New("it has started"), s.close(t.Context()))
+		}
+		if text := err.Error() + log.String(); strings.Contains(text, "f00dface") || !strings.Contains(text, "cannot be") {
+			t.Error(text)
 		}
 	}
 }

@@ -7,12 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
@@ -21,13 +20,9 @@ import (
 
 // newConsole makes the page for people.
 func (s *service) newConsole(logger *slog.Logger, announce io.Writer) (http.Handler, error) {
-	const name = "KILLSWITCH_CONSOLE_PASSWORD"
-	password, err := secretFrom(s.config.env, name)
+	password, err := setup.Password(s.config.env, "KILLSWITCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
-	}
-	if password != "" && len([]rune(password)) < console.MinPassword {
-		return nil, fmt.Errorf("%s has to have at least %d characters", name, console.MinPassword)
 	}
 	config := console.Config{
 		Title: "Kill switch", Decisions: s.decisions, Password: signing.NewSecret(password), Announce: announce, Hosts: s.config.ConsoleHosts, Logger: logger,
@@ -51,23 +46,7 @@ func (s *service) serveConsole(ctx context.Context, logger *slog.Logger, announc
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Console)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{
-		Handler: page, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	logger.Info("killswitch: the console listens", "console", listener.Addr().String())
-	return func() {
-		_ = server.Close()
-		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("killswitch: the console has ended", "error", err)
-		}
-	}, nil
+	return setup.ServePage(ctx, s.config.Console, page, "killswitch", logger)
 }
 
 // switches are the journals of all togglers, for the console.
@@ -129,7 +108,7 @@ func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) 
 		Name: "killswitch queue", Stdout: out, Stderr: log,
 		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
 			p := &parts{config: c}
-			if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed
+			if err := p.openStore(options{}); err != nil { //nolint:contextcheck // it lives until it is closed
 				return nil, nil, err
 			}
 			closeAll := func() error { return p.close(context.WithoutCancel(ctx)) }
@@ -150,6 +129,9 @@ func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) 
 func (p *parts) inspector() (*webhook.Inspector, error) {
 	if p.store == nil {
 		return nil, errors.New("no store is configured, so there is no queue that another process could read")
+	}
+	if p.config.flagsURL == "" {
+		return nil, errors.New("no flag log is configured: set SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET")
 	}
 	client, err := p.config.flagLog()
 	if err != nil {

@@ -15,6 +15,7 @@ var consoleListens = regexp.MustCompile(`the console listens","console":"([^"]+)
 
 // TestConsole switches a flag off by an alert and restores it on the page.
 func TestConsole(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "new_checkout")
 	file, plain := program(t, switchboard, flagLog, map[string]any{"console": "127.0.0.1:0"}, "new_checkout")
 	env := func(name string) string {

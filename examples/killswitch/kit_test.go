@@ -116,7 +116,7 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 func newHTTPClient(t *testing.T) *http.Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
 // lines is a log that can be read while it is written.

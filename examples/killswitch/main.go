@@ -38,8 +38,13 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	file := flags.String("config", "killswitch.json", "the configuration `file`")
 	check := flags.Bool("check", false, "check the configuration against the flag systems and Sentry, and exit")
 	demo := flags.Bool("demo", false, "play a storm of alerts against stand-ins of Sentry and VWO on loopback, and exit")
+	flags.Usage = func() { printUsage(flags) }
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.Arg(0) == "help" {
+		printUsage(flags)
+		return flag.ErrHelp
 	}
 	if *demo {
 		return playDemo(ctx, stdout)

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -57,6 +60,7 @@ func fetched(t *testing.T, client *http.Client, address string) (int, string) {
 }
 
 func TestServeAndStop(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "new_checkout")
 	file, env := program(t, switchboard, flagLog, nil, "new_checkout")
 	address, log, stop := started(t, file, env)
@@ -120,6 +124,44 @@ func TestWhatIsWrongAtTheStart(t *testing.T) {
 
 // TestOneServiceChecks starts two services on one database and one token: one
 // asks, and no switch meets a 429.
+// TestStoreThatIsAwayAtTheStart starts before the database can be opened. Flags are
+// switched off, the health is red, and once the database is there it gets all that
+// it missed.
+func TestStoreThatIsAwayAtTheStart(t *testing.T) {
+	switchboard, flagLog := standIns(t, "new_checkout")
+	folder := filepath.Join(t.TempDir(), "not mounted yet")
+	file, env := program(t, switchboard, flagLog, map[string]any{"store": filepath.Join(folder, "killswitch.db")}, "new_checkout")
+	address, log, stop := started(t, file, env)
+	client := newHTTPClient(t)
+	if status, err := post(t.Context(), client, address+"/sentry", demoEvent("new_checkout", "shop", "", "", 1, time.Now()), nil); err != nil || status/100 != 2 {
+		t.Errorf("%d, %v", status, err)
+	}
+	if switchboard.Enabled(demoEnvironment, "new_checkout") {
+		t.Error("the flag is still on")
+	}
+	if status, text := fetched(t, client, address+"/healthz"); status != 503 || !strings.Contains(text, "page: the store cannot be asked") {
+		t.Errorf("%d %s", status, text)
+	}
+	if text := log.String(); !strings.Contains(text, "the store cannot be opened") || !strings.Contains(text, "does not exist") {
+		t.Errorf("the log does not say why: %s", text)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the health is green", func() bool {
+		status, _ := fetched(t, client, address+"/healthz")
+		return status == 200 && len(flagLog.Changes()) == 1
+	})
+	var out strings.Builder
+	if err := run(t.Context(), []string{"-config", file, "list"}, env, &out, io.Discard); err != nil || !strings.Contains(out.String(), "1 switched off") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	client.CloseIdleConnections()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOneServiceChecks(t *testing.T) {
 	switchboard := vwotest.NewServer(vwotest.Config{Features: flagNames(5), Interval: time.Second})
 	t.Cleanup(switchboard.Close)
@@ -142,6 +184,7 @@ func TestOneServiceChecks(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "new_checkout")
 	for _, tc := range []struct {
 		feature string
@@ -181,6 +224,7 @@ func TestCheck(t *testing.T) {
 
 // TestTools has a person look after what a service did, from another process.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	switchboard, flagLog := standIns(t, "on_before", "gone")
 	file, env := program(t, switchboard, flagLog, nil, "on_before", "gone")
 	tool := func(args ...string) (string, error) {
@@ -220,14 +264,16 @@ func TestTools(t *testing.T) {
 	if _, err := tool("restore", "-by", "Ada", "on_before"); !errors.Is(err, killswitch.ErrNotSwitchedOff) {
 		t.Errorf("%v", err)
 	}
-	id := regexp.MustCompile(`failed ([0-9a-f]+)`).FindStringSubmatch(text)
+	id := regexp.MustCompile(`failed ([0-9a-f]+-[0-9a-f]+):`).FindStringSubmatch(text)
 	switchboard.SetFaults(nil)
 	if text, err := tool("retry", id[1]); err != nil || !strings.Contains(text, "is tried again") {
 		t.Errorf("%s, %v", text, err)
 	}
 	eventually(t, 10*time.Second, "the retry gets through", func() bool { return !switchboard.Enabled("production", "gone") })
-	if _, err := tool("discard", "0123"); err == nil {
-		t.Error("nothing was discarded, and nothing said")
+	for _, id := range []string{"0123456789", ""} {
+		if _, err := tool("discard", id); err == nil {
+			t.Errorf("%q: nothing was discarded, and nothing said", id)
+		}
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -238,6 +284,62 @@ func TestTools(t *testing.T) {
 	}
 	if got := strings.Join(by, ", "); got != "on_before by on_before, on_before by Ada, gone by gone" {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestToolsTakeNothingForWhatWasMeant has two togglers with a flag of one name, and
+// an alert that asks for two flags, so that their ids begin alike.
+func TestToolsTakeNothingForWhatWasMeant(t *testing.T) {
+	flags := `{"flags":{"a":{"state":"ENABLED"},"b":{"state":"ENABLED"}}}`
+	one, two := fileOf(t, "one.json", flags), fileOf(t, "two.json", flags)
+	rule := func(toggler, flag string) map[string]any {
+		return map[string]any{"alert": "x", "project": "shop", "toggler": toggler, "switch_off": map[string]string{"flag": flag}}
+	}
+	settings, err := json.Marshal(map[string]any{
+		"listen": "127.0.0.1:0", "store": filepath.Join(t.TempDir(), "killswitch.db"),
+		"togglers": map[string]any{"one": map[string]any{"flagd-file": map[string]string{"path": one}}, "two": map[string]any{"flagd-file": map[string]string{"path": two}}},
+		"rules":    []any{rule("one", "a"), rule("two", "a"), rule("one", "gone"), rule("one", "gone too")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, env := fileOf(t, "killswitch.json", string(settings)), envOf("SENTRY_CLIENT_SECRET="+demoSecret)
+	tool := func(args ...string) (string, error) {
+		var out strings.Builder
+		err := run(t.Context(), append([]string{"-config", file}, args...), env, &out, io.Discard)
+		return out.String(), err
+	}
+	address, _, stop := started(t, file, env)
+	client := newHTTPClient(t)
+	if status, err := post(t.Context(), client, address+"/sentry", demoEvent("x", "shop", "", "", 1, time.Now()), nil); err != nil || status/100 != 2 {
+		t.Errorf("%d, %v", status, err)
+	}
+	var text string
+	eventually(t, 10*time.Second, "list shows both", func() bool {
+		text, _ = tool("list")
+		return strings.Count(text, "  failed ") == 2 && strings.Count(text, "  a since") == 2
+	})
+	ids := regexp.MustCompile(`failed ([0-9a-f]+)-([0-9a-f]+):`).FindAllStringSubmatch(text, -1)
+	if _, err := tool("discard", ids[0][1]); err == nil || !strings.Contains(err.Error(), "2 switches begin with") {
+		t.Errorf("what both begin with: %v", err)
+	}
+	if text, err := tool("discard", ids[0][1]+"-"+ids[0][2]); err != nil || strings.Count(text, "is given up") != 1 {
+		t.Errorf("%s, %v", text, err)
+	}
+	if _, err := tool("restore", "-by", "Ada", "a"); err == nil || !strings.Contains(err.Error(), "one and two have a flag") {
+		t.Errorf("of two flags of one name: %v", err)
+	}
+	if text, err := tool("restore", "a", "-by", "Ada", "-toggler", "two"); err != nil || text != "a is on again; no flag log is configured, which would show it\n" {
+		t.Errorf("%s, %v", text, err)
+	}
+	for file, want := range map[string]string{one: "DISABLED", two: "ENABLED"} {
+		if raw, err := os.ReadFile(file); err != nil || !strings.Contains(string(raw), `"a":{"state":"`+want) {
+			t.Errorf("%s, %v", raw, err)
+		}
+	}
+	client.CloseIdleConnections()
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -255,7 +357,18 @@ func TestExplainTool(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-nonsense"}, {"-config", "missing.json"}, {"surplus"}, {"explain"}} {
+	for _, args := range [][]string{{"-h"}, {"help"}} {
+		var said strings.Builder
+		if err := run(t.Context(), args, secretsEnv(), io.Discard, &said); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%v: %v", args, err)
+		}
+		for name := range usage {
+			if !strings.Contains(said.String(), "killswitch "+usage[name]) {
+				t.Errorf("%v does not tell of %s:\n%s", args, name, said.String())
+			}
+		}
+	}
+	for _, args := range [][]string{{"-nonsense"}, {"-config", "missing.json"}, {"surplus"}, {"explain"}, {"queue", "list"}} {
 		if err := run(t.Context(), args, secretsEnv(), io.Discard, io.Discard); err == nil {
 			t.Errorf("%v: no error", args)
 		}
@@ -263,6 +376,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	err := run(t.Context(), []string{"-demo"}, os.Getenv, &out, io.Discard)
 	all := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -2,24 +2,17 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
-	_ "modernc.org/sqlite"             // driver "sqlite"
-
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
-	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
 // shutdownWithin is how long a stop may take: below the half minute that
@@ -44,6 +37,9 @@ type options struct {
 	onDecision func(killswitch.Decision)
 	onReport   func(killswitch.Report)
 	unlimited  bool // stand-ins of VWO need no rate limit
+	patient    bool // the database may be away
+	// answerWithin is the relay's; 0 is its default.
+	answerWithin time.Duration
 }
 
 func (o options) log() *slog.Logger {
@@ -67,57 +63,31 @@ func newParts(ctx context.Context, c config, o options) (_ *parts, err error) {
 	if p.togglers, err = c.togglers(o.unlimited); err != nil {
 		return nil, err
 	}
-	if err := p.openStore(); err != nil { //nolint:contextcheck // it lives until it is closed, as does the one below
+	if err := p.openStore(o); err != nil { //nolint:contextcheck // it lives until it is closed, as does the one below
 		return nil, err
 	}
 	return p, p.newEmitter(o) //nolint:contextcheck // see above
 }
 
-// checkDatabase finds what is wrong with the settings of the database without
-// opening it.
-func (c config) checkDatabase() error {
-	if c.database.text() == "" {
-		return nil
-	}
-	if c.Store != "" {
-		return errors.New("store and KILLSWITCH_DATABASE_URL exclude each other")
-	}
-	if _, err := pgx.ParseConfig(c.database.text()); err != nil {
-		return errors.New("KILLSWITCH_DATABASE_URL cannot be read") // the cause may show its password
-	}
-	return nil
-}
-
-// openStore opens the database that is configured.
-func (p *parts) openStore() error {
+// openStore opens the database that is configured. A service does not wait for
+// it; a tool can do nothing without.
+func (p *parts) openStore(o options) error {
 	c := p.config
 	if err := c.checkDatabase(); err != nil {
 		return err
 	}
-	var db *sql.DB
-	var err error
-	dialect := sqlstore.SQLite
-	switch {
-	case c.database.text() != "":
-		dialect = sqlstore.PostgreSQL
-		db, err = sql.Open("pgx", c.database.text())
-	case c.Store != "":
-		db, err = sqlstore.OpenSQLite("sqlite", c.Store)
-	default:
+	if o.patient && (c.Store != "" || c.database.text() != "") {
+		store := newPatientStore(c.openStore, o.log())
+		p.store = store
+		p.closers = append(p.closers, func(context.Context) error { return store.close() })
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("open the database: %w", err)
-	}
-	store, err := sqlstore.New(db, dialect)
-	if err != nil {
-		_ = db.Close()
-		return fmt.Errorf("open the store: %w", err)
+	store, err := c.openStore()
+	if err != nil || store == nil {
+		return err
 	}
 	p.store = store
-	p.closers = append(p.closers,
-		func(context.Context) error { return store.Close() },
-		func(context.Context) error { return db.Close() })
+	p.closers = append(p.closers, func(context.Context) error { return store.close() })
 	return nil
 }
 
@@ -174,6 +144,7 @@ func newService(ctx context.Context, c config, o options) (*service, error) {
 	if len(c.clientSecrets) == 0 {
 		return nil, errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
 	}
+	o.patient = true
 	p, err := newParts(ctx, c, o)
 	if err != nil {
 		return nil, err
@@ -183,7 +154,7 @@ func newService(ctx context.Context, c config, o options) (*service, error) {
 		Secrets: c.clientSecrets, Rules: p.rules, Togglers: p.togglers, Installation: c.Sentry.Installation,
 		Header: c.Sentry.Header, HeaderValues: c.headerValues, Store: p.store,
 		MaxAge: time.Duration(c.MaxAge), CoolDown: time.Duration(c.CoolDown), CapPerHour: c.CapPerHour, DryRun: c.DryRun,
-		Logger: o.log(), OnReport: o.onReport,
+		AnswerWithin: o.answerWithin, Logger: o.log(), OnReport: o.onReport,
 		OnDecision: func(d killswitch.Decision) {
 			s.decisions.Add(string(d.Verdict), string(d.Reason))
 			if d.Verdict == killswitch.Acted {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +23,6 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo/vwotest"
-	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
@@ -32,9 +30,15 @@ import (
 // to be killed. It holds a childConfig.
 const childEnv = "KILLSWITCH_TEST_CHILD"
 
+// patience is how long the answers of a service wait for the journal where the
+// test does not measure them, and the machine may be slow: a kill that is only in
+// memory then is answered all the same, is reported, and does not survive a crash.
+const patience = 20 * time.Second
+
 type childConfig struct {
 	VWO, VWOToken, Flags, SQLite, Postgres string
 	Names                                  []string
+	AnswerWithin                           time.Duration
 }
 
 func (c childConfig) config() config {
@@ -55,11 +59,7 @@ func crashChild() int {
 		return fail(err)
 	}
 	ctx := context.Background()
-	s, err := newService(ctx, c.config(), options{unlimited: true, onReport: func(report killswitch.Report) {
-		if errors.Is(report.Err, killswitch.ErrStore) && report.Target.Flag != "" {
-			fmt.Fprintln(os.Stderr, inMemory)
-		}
-	}})
+	s, err := newService(ctx, c.config(), options{unlimited: true, answerWithin: c.AnswerWithin})
 	if err != nil {
 		return fail(err)
 	}
@@ -71,25 +71,8 @@ func crashChild() int {
 	return fail(serveOn(ctx, s, listener, slog.New(slog.DiscardHandler)))
 }
 
-// inMemory is what a child says, before it answers, of a switch that its store has
-// not taken in time: a crash may lose that, as was reported. A busy machine has
-// such moments.
-const inMemory = "only in memory"
-
-// told counts what the children of a test have said.
-type told struct{ n atomic.Int64 }
-
-func (c *told) Write(p []byte) (int, error) {
-	n := strings.Count(string(p), inMemory)
-	if c.n.Add(int64(n)); n == 0 {
-		return os.Stderr.Write(p)
-	}
-	return len(p), nil
-}
-
 // child is a service in a process of its own.
 type child struct {
-	told    *told
 	t       *testing.T
 	config  childConfig
 	mu      sync.Mutex
@@ -105,7 +88,7 @@ func (c *child) start() {
 	}
 	command := exec.CommandContext(context.Background(), os.Args[0])
 	command.Env = append(os.Environ(), childEnv+"="+string(encoded))
-	command.Stderr = c.told
+	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)
@@ -327,8 +310,10 @@ func TestStorm(t *testing.T) {
 	flagLog := webhooktest.NewServer(webhooktest.Config{})
 	defer flagLog.Close()
 	shared := childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, Postgres: postgresDatabase(t)}
-	said := &told{}
-	both := []*child{{t: t, told: said, config: shared}, {t: t, told: said, config: shared}}
+	if raceEnabled {
+		shared.AnswerWithin = patience
+	}
+	both := []*child{{t: t, config: shared}, {t: t, config: shared}}
 	for _, c := range both {
 		c.start()
 		t.Cleanup(c.kill)
@@ -428,7 +413,7 @@ func TestStorm(t *testing.T) {
 		return lost, twice
 	}
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if lost, _ := recorded(); lost <= int(said.n.Load()) && notDone() == 0 {
+		if lost, _ := recorded(); lost+notDone() == 0 {
 			break
 		}
 	}
@@ -439,12 +424,12 @@ func TestStorm(t *testing.T) {
 		}
 	}
 	lost, twice := recorded()
-	t.Logf("storm: %d requests, %d forged in %d ways, forged that acted %d; %d right ones accepted, not done %d; records lost %d (only in memory, as reported, at most %d), twice %d; switched on %d; answers over 1 s %d, slowest %v",
-		requests, forged.Load(), len(forgeries()), forgedTaken.Load(), len(accepted), notDone(), lost, said.n.Load(), twice, on, over.Load(), slowest.Round(time.Millisecond))
-	if notDone()+max(0, lost-int(said.n.Load()))+twice+on > 0 || len(accepted) < flags*9/10 || len(forgeries()) < 45 {
+	t.Logf("storm: %d requests, %d forged in %d ways, forged that acted %d; %d right ones accepted, not done %d; records lost %d, twice %d; switched on %d; answers over 1 s %d, slowest %v",
+		requests, forged.Load(), len(forgeries()), forgedTaken.Load(), len(accepted), notDone(), lost, twice, on, over.Load(), slowest.Round(time.Millisecond))
+	if notDone()+lost+twice+on > 0 || len(accepted) < flags*9/10 || len(forgeries()) < 45 {
 		t.Error("not as it should be")
 	}
-	if over.Load() > 0 {
+	if over.Load() > 0 && !raceEnabled {
 		t.Errorf("%d answers took over a second", over.Load())
 	}
 }
@@ -452,16 +437,18 @@ func TestStorm(t *testing.T) {
 // TestCrash kills the program five times while alerts arrive. What it has answered
 // 2xx for is switched and recorded in the end.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	const alerts, kills = 200, 5
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			names := flagNames(alerts)
 			switchboard := vwotest.NewServer(vwotest.Config{Environments: []string{demoEnvironment}, Features: names})
 			defer switchboard.Close()
 			switchboard.SetFault(vwotest.Fault{Delay: 30 * time.Millisecond})
 			flagLog := webhooktest.NewServer(webhooktest.Config{})
 			defer flagLog.Close()
-			c := &child{t: t, told: &told{}, config: childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names}}
+			c := &child{t: t, config: childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, AnswerWithin: patience}}
 			if engine == "sqlite" {
 				c.config.SQLite = t.TempDir() + "/killswitch.db"
 			} else {
@@ -506,9 +493,9 @@ func TestCrash(t *testing.T) {
 				}
 				return n
 			}
-			eventually(t, 45*time.Second, "all that was accepted is switched and recorded", func() bool { return missing() <= int(c.told.n.Load()) })
-			t.Logf("crash: engine=%s kills=%d alerts=%d accepted=%d lost=%d (only in memory, as reported, at most %d)",
-				engine, kills, alerts, len(accepted), missing(), c.told.n.Load())
+			eventually(t, 45*time.Second, "all that was accepted is switched and recorded", func() bool { return missing() == 0 })
+			t.Logf("crash: engine=%s kills=%d alerts=%d accepted=%d lost=%d",
+				engine, kills, alerts, len(accepted), missing())
 			if len(accepted) < alerts/2 {
 				t.Errorf("only %d alerts were accepted", len(accepted))
 			}

@@ -20,21 +20,53 @@ import (
 // toolWithin bounds what a tool does.
 const toolWithin = time.Minute
 
+// usage is how each command is called.
+var usage = map[string]string{
+	"explain": "explain payload.json",
+	"list":    "list",
+	"retry":   "retry <id>...",
+	"discard": "discard <id>...",
+	"restore": "restore -by <person> [-force] [-toggler <name>] <flag>",
+	"queue":   "queue list|show|correct|replay|discard ...",
+}
+
+// printUsage says what the program can do.
+func printUsage(flags *flag.FlagSet) {
+	out := flags.Output()
+	fmt.Fprint(out, "usage: killswitch [-config file] [-check | -demo | command]\n\nWithout a command it serves.\n\n")
+	flags.PrintDefaults()
+	fmt.Fprint(out, "\ncommands:\n")
+	for _, command := range []struct{ name, does string }{
+		{"list", "what is switched off, what waits, what has failed and why"},
+		{"restore", "a flag back to the state before it was switched off"},
+		{"retry", "a switch that has failed, once the cause is gone"},
+		{"discard", "a switch that waits or has failed"},
+		{"explain", "what the service makes of an alert, and why"},
+		{"queue", "the records on their way to Sentry's flag log; queue alone tells more"},
+	} {
+		fmt.Fprintf(out, "  killswitch %s\n    \t%s\n", usage[command.name], command.does)
+	}
+}
+
 // runTool is a command: explain, list, retry, discard or restore. For queue see
 // runQueue.
 func runTool(ctx context.Context, c config, args []string, out, log io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, toolWithin)
 	defer cancel()
 	name, args := args[0], args[1:]
+	if _, known := usage[name]; !known {
+		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard, restore and queue", name)
+	}
+	if slices.ContainsFunc(args, func(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }) {
+		fmt.Fprintf(log, "usage: killswitch %s\n", usage[name])
+		return flag.ErrHelp
+	}
 	if name == "explain" {
 		return explain(c, args, out)
 	}
-	tool, found := map[string]func(context.Context, *parts, []string, io.Writer) error{
+	tool := map[string]func(context.Context, *parts, []string, io.Writer) error{
 		"list": list, "retry": retry, "discard": discard, "restore": restore,
 	}[name]
-	if !found {
-		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard, restore and queue", name)
-	}
 	p, err := newParts(ctx, c, options{logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
@@ -49,7 +81,7 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 // why. It needs no secret, and switches nothing.
 func explain(c config, args []string, out io.Writer) error {
 	if len(args) != 1 {
-		return errors.New("usage: killswitch explain payload.json")
+		return errors.New("usage: killswitch " + usage["explain"])
 	}
 	body, err := os.ReadFile(args[0])
 	if err != nil {
@@ -98,7 +130,7 @@ func (p *parts) journals() map[string]*killswitch.Journal {
 // list is "list".
 func list(ctx context.Context, p *parts, args []string, out io.Writer) error {
 	if len(args) > 0 {
-		return errors.New("usage: killswitch list")
+		return errors.New("usage: killswitch " + usage["list"])
 	}
 	journals := p.journals()
 	for _, name := range slices.Sorted(maps.Keys(journals)) {
@@ -119,7 +151,10 @@ func list(ctx context.Context, p *parts, args []string, out io.Writer) error {
 			if one.Failed {
 				state = "failed"
 			}
-			fmt.Fprintf(out, "  %s %.16s: %s on=%t by %q at %s, tried %d times", state, one.ID, one.Target, one.On, one.Alert+one.By, one.At.Format(time.RFC3339), one.Tries)
+			fmt.Fprintf(out, "  %s %s: %s on=%t by %q at %s", state, shortID(one.ID), one.Target, one.On, one.Alert+one.By, one.At.Format(time.RFC3339))
+			if one.Tries > 0 { // put off so often; the last attempt is not counted
+				fmt.Fprintf(out, ", put off %d times", one.Tries)
+			}
 			if one.Reason != "" {
 				fmt.Fprintf(out, ": %s", one.Reason)
 			}
@@ -145,62 +180,131 @@ func (p *parts) each(ctx context.Context, ids []string, out io.Writer, done stri
 	if len(ids) == 0 {
 		return errors.New("which? list shows the ids")
 	}
+	journals := p.journals()
 	for _, id := range ids {
-		found := 0
-		for _, journal := range p.journals() {
-			pending, err := journal.Pending(ctx)
-			if err != nil {
-				return err
-			}
-			for _, one := range pending {
-				if !strings.HasPrefix(one.ID, id) {
-					continue
-				}
-				found++
-				if err := do(journal, ctx, one); err != nil {
-					return fmt.Errorf("%s: %w", one.Target, err)
-				}
-				fmt.Fprintf(out, "%s %s\n", one.Target, done)
-			}
+		journal, one, err := pendingOf(ctx, journals, id)
+		if err != nil {
+			return err
 		}
-		if found == 0 {
-			return fmt.Errorf("nothing that waits or has failed begins with %q", id)
+		if err := do(journal, ctx, one); err != nil {
+			return fmt.Errorf("%s: %w", one.Target, err)
 		}
+		fmt.Fprintf(out, "%s %s\n", one.Target, done)
 	}
 	return nil
 }
 
-// restore is "restore -by <person> [-force] <flag>".
+// shortID is an id as list shows it: so much of its two parts, the alert's and the
+// flag's, as tells it from others.
+func shortID(id string) string {
+	body, flag, _ := strings.Cut(id, "-")
+	return fmt.Sprintf("%.10s-%.6s", body, flag)
+}
+
+// pendingOf finds the one switch whose id begins so. Several are an error: they
+// would be more than was meant.
+func pendingOf(ctx context.Context, journals map[string]*killswitch.Journal, id string) (of *killswitch.Journal, found killswitch.Pending, _ error) {
+	n := 0
+	for _, journal := range journals {
+		pending, err := journal.Pending(ctx)
+		if err != nil {
+			return nil, found, err
+		}
+		for _, one := range pending {
+			if id != "" && (strings.HasPrefix(one.ID, id) || strings.HasPrefix(shortID(one.ID), id)) {
+				n++
+				of, found = journal, one
+			}
+		}
+	}
+	switch n {
+	case 0:
+		return nil, found, fmt.Errorf("nothing that waits or has failed begins with %q; list shows the ids", id)
+	case 1:
+		return of, found, nil
+	}
+	return nil, found, fmt.Errorf("%d switches begin with %q: give more of the id, as list shows it", n, id)
+}
+
+// restore is "restore -by <person> [-force] [-toggler <name>] <flag>".
 func restore(ctx context.Context, p *parts, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("restore", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	by := flags.String("by", "", "")
 	force := flags.Bool("force", false, "")
-	if err := flags.Parse(args); err != nil || *by == "" || flags.NArg() != 1 {
-		return errors.New("usage: killswitch restore -by <person> [-force] <flag>; list shows the flags")
-	}
-	failed := killswitch.ErrNotSwitchedOff
-	for name, journal := range p.journals() {
-		what := killswitch.Restoration{
-			Flag: flags.Arg(0), By: *by, Force: *force, Toggler: p.togglers[name], Logger: slog.New(slog.DiscardHandler),
-		}
-		if p.emitter != nil {
-			what.Emitter = p.emitter
-		}
-		restored, err := journal.Restore(ctx, what)
-		if errors.Is(err, killswitch.ErrNotSwitchedOff) {
-			failed = err
-			continue
-		}
+	through := flags.String("toggler", "", "")
+	var names []string
+	for err := flags.Parse(args); ; err = flags.Parse(flags.Args()[1:]) { // flags may stand behind the name
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; usage: killswitch %s", err, usage["restore"])
 		}
-		if restored.On {
-			fmt.Fprintf(out, "%s is on again; the flag log has it under %q\n", restored.Target, *by)
-		} else {
-			fmt.Fprintf(out, "%s was off before it was switched off, and stays off\n", restored.Target)
+		if flags.NArg() == 0 {
+			break
 		}
-		return nil
+		names = append(names, flags.Arg(0))
 	}
-	return failed
+	if *by == "" || len(names) != 1 {
+		return fmt.Errorf("usage: killswitch %s; list shows the flags", usage["restore"])
+	}
+	toggler, err := p.togglerOf(ctx, names[0], *through)
+	if err != nil {
+		return err
+	}
+	what := killswitch.Restoration{
+		Flag: names[0], By: *by, Force: *force, Toggler: p.togglers[toggler], Logger: slog.New(slog.DiscardHandler),
+	}
+	recorded := "no flag log is configured, which would show it"
+	if p.emitter != nil {
+		what.Emitter = p.emitter
+		recorded = fmt.Sprintf("the flag log has it under %q", *by)
+	}
+	restored, err := p.journals()[toggler].Restore(ctx, what)
+	switch {
+	case errors.Is(err, killswitch.ErrFormerState):
+		return fmt.Errorf("%w (-force)", err)
+	case err != nil:
+		return err
+	case restored.On:
+		fmt.Fprintf(out, "%s is on again; %s\n", restored.Target, recorded)
+	default:
+		fmt.Fprintf(out, "%s was off before it was switched off, and stays off\n", restored.Target)
+	}
+	return nil
+}
+
+// togglerOf returns the toggler that has switched a flag off. Two may have a flag
+// of that name.
+func (p *parts) togglerOf(ctx context.Context, flag, wanted string) (string, error) {
+	if wanted != "" {
+		if _, found := p.togglers[wanted]; !found {
+			return "", fmt.Errorf("there is no toggler %q", wanted)
+		}
+		return wanted, nil
+	}
+	journals := p.journals()
+	if len(journals) == 1 {
+		for name := range journals {
+			return name, nil
+		}
+	}
+	var have, known []string
+	for _, name := range slices.Sorted(maps.Keys(journals)) {
+		all, err := journals[name].SwitchedOff(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, one := range all {
+			known = append(known, one.Target.String())
+			if (one.Target.String() == flag || one.Target.Flag == flag || one.Flag == flag) && !slices.Contains(have, name) {
+				have = append(have, name)
+			}
+		}
+	}
+	switch len(have) {
+	case 0:
+		return "", fmt.Errorf("%w: %q; there are: %q", killswitch.ErrNotSwitchedOff, flag, known)
+	case 1:
+		return have[0], nil
+	}
+	return "", fmt.Errorf("%s have a flag %q that is switched off: say which with -toggler", strings.Join(have, " and "), flag)
 }

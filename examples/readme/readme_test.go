@@ -23,7 +23,7 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(content), -1)
+	shown := goBlock.FindAllStringSubmatch(string(content), -1)
 	run := snippets(t)
 	if len(shown) != len(run) {
 		t.Errorf("the README has %d blocks of Go, the tests have %d", len(shown), len(run))
@@ -35,6 +35,8 @@ func TestREADME(t *testing.T) {
 		}
 	}
 }
+
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
 var region = regexp.MustCompile(`(?ms)^\t+// README\n(.*?)^\t+// end of README$`)
 

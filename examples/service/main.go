@@ -22,7 +22,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
@@ -32,8 +34,15 @@ func main() {
 	length := flag.Duration("for", time.Minute, "how long to go on once the shop is healthy again")
 	rate := flag.Int("rate", 1000, "requests a second, at least 100")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "service: %q is not understood; see -h\n", flag.Args())
+		os.Exit(2)
+	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err := run(context.Background(), os.Stdout, *length, *rate); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *length, *rate)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "service:", err)
 		os.Exit(1)
 	}
@@ -66,6 +75,8 @@ func run(ctx context.Context, out io.Writer, length time.Duration, rate int) err
 	var with, without cost
 	if err == nil {
 		err = p.perform(ctx, service, length, rate)
+	}
+	if err == nil {
 		with, without = measure(ctx, service.spans)
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
@@ -73,5 +84,5 @@ func run(ctx context.Context, out io.Writer, length time.Duration, rate int) err
 	if err := errors.Join(err, service.stop(stopping)); err != nil {
 		return err
 	}
-	return p.sumUp(with, without)
+	return p.sumUp(with, without, rate)
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -31,6 +34,29 @@ func TestTheLoopCloses(t *testing.T) {
 		t.Errorf("the last line is %q", lines[len(lines)-1])
 	}
 }
+
+// A run that is broken off says by what, and leaves nothing behind.
+func TestBrokenOff(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, breakOff := context.WithCancelCause(t.Context())
+	reason := errors.New("somebody pressed Ctrl-C")
+	out := writerFunc(func(line []byte) (int, error) {
+		if strings.Contains(string(line), "the shop is open") {
+			breakOff(reason)
+		}
+		return len(line), nil
+	})
+	if err := run(ctx, out, time.Minute, 200); !errors.Is(err, reason) {
+		t.Errorf("it ended with %v", err)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // Whatever is wrong with an error counts.
 func TestJudge(t *testing.T) {

@@ -147,8 +147,8 @@ func (p *play) until(ctx context.Context, what string, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !done() {
-		if pause(ctx, glance) != nil {
-			return fmt.Errorf("waited in vain until %s", what)
+		if err := pause(ctx, glance); err != nil {
+			return fmt.Errorf("waited in vain until %s: %w", what, err)
 		}
 	}
 	return nil
@@ -157,24 +157,24 @@ func (p *play) until(ctx context.Context, what string, done func() bool) error {
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx) // which signal, if it was one
 	case <-time.After(d):
 		return nil
 	}
 }
 
 // sumUp prints what a user asks, and fails if any of it is not as it should be.
-func (p *play) sumUp(with, without cost) error {
+func (p *play) sumUp(with, without cost, rate int) error {
 	v, bad, requests := p.sentry.judge(p.load.failed), p.load.badSpan(), p.load.sent.Load()
 	recorded := p.sentry.flagLog.Changes()
 	healthy, afterAlert := bad.last.Sub(bad.first), bad.last.Sub(p.sentry.alertedAt())
 	fmt.Fprintf(p.out, `
-%d requests in %.1f s, %.0f a second, half of them over gRPC; %d failed
+%d requests in %.1f s, %.0f a second (%d asked for), half of them over gRPC; %d failed
 errors with the right flags %d, with wrong or missing ones %d; in an OpenTelemetry trace %d
 from the first error to the last %v; after the alert %v
 a request with flagtrack %v and %.0f allocations; without %v and %.0f
 
-`, requests, p.took.Seconds(), float64(requests)/p.took.Seconds(), len(p.load.failed), v.right, v.wrong, v.traced, round(healthy), round(max(afterAlert, 0)),
+`, requests, p.took.Seconds(), float64(requests)/p.took.Seconds(), rate, len(p.load.failed), v.right, v.wrong, v.traced, round(healthy), round(max(afterAlert, 0)),
 		with.time.Round(100*time.Nanosecond), with.allocs, without.time.Round(100*time.Nanosecond), without.allocs)
 
 	var wrong []error

@@ -12,7 +12,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/getsentry/sentry-go"
@@ -26,7 +25,7 @@ import (
 var specs string
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "statsig:", err)
 		os.Exit(1)
 	}
@@ -61,7 +60,7 @@ func newClient() (*statsig.Client, error) {
 	return client, nil
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context) error {
 	var sent flagtracktest.Transport // yours sends: leave it out, and set your DSN
 	if err := sentry.Init(sentry.ClientOptions{Dsn: "http://key@127.0.0.1/1", Transport: &sent}); err != nil {
 		return err
@@ -73,7 +72,7 @@ func run(ctx context.Context, out io.Writer) error {
 	defer client.Shutdown()
 	for _, user := range []string{"ada", "grace"} {
 		watch(flagtrack.Fork(ctx), client, user) // in an HTTP service, sentryhttp gives each request its own
-		fmt.Fprintln(out, sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
+		fmt.Println(sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
 	}
 	return nil
 }

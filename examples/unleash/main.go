@@ -12,7 +12,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/Unleash/unleash-client-go/v4"
@@ -27,7 +26,7 @@ import (
 var features []byte
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "unleash:", err)
 		os.Exit(1)
 	}
@@ -58,7 +57,7 @@ func newClient(backup string) (*unleash.Client, error) {
 		unleash.WithBackupPath(backup), unleash.WithDisableMetrics(true))
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context) error {
 	var sent flagtracktest.Transport // yours sends: leave it out, and set your DSN
 	if err := sentry.Init(sentry.ClientOptions{Dsn: "http://key@127.0.0.1/1", Transport: &sent}); err != nil {
 		return err
@@ -74,7 +73,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	for _, user := range []string{"ada", "grace"} {
 		watch(flagtrack.Fork(ctx), client, user) // in an HTTP service, sentryhttp gives each request its own
-		fmt.Fprintln(out, sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
+		fmt.Println(sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
 	}
 	return client.Close()
 }

@@ -27,7 +27,7 @@ func alertOf(size int) []byte {
 // into a map. It is to stay at or below 0.5.
 func BenchmarkParse(b *testing.B) {
 	for _, size := range []int{1_000, 10_000, 100_000} {
-		b.Run(fmt.Sprintf("%dk", size/1000), func(b *testing.B) {
+		b.Run(fmt.Sprintf("kB=%d", size/1000), func(b *testing.B) {
 			body := alertOf(size)
 			ours := func() {
 				if a, err := alert.Parse(body); err != nil || a.Name == "" {

@@ -75,6 +75,14 @@ type Config struct {
 	// watcher's name: no document names its author. Do not invent one.
 	Author func(ctx context.Context, edit Edit) webhook.Author
 
+	// AuthorWait is how long a change waits for an author that [Watcher.Lend] may
+	// bring, if nobody else knows one. It waits in the store, dated when it was
+	// found, and goes without when the time is over, or the watcher is closed. Set
+	// it where webhooks name the authors of what is watched: to 15 s, say, for a
+	// webhook is seldom as fast as the look. Defaults to 0: nothing waits, and
+	// nobody can lend.
+	AuthorWait time.Duration
+
 	// Logger is told of changes by flag and field, without values; of documents
 	// that cannot be taken; and of what cannot be reported. Defaults to
 	// [slog.Default], for silence would cost an audit trail; slog.DiscardHandler
@@ -113,8 +121,8 @@ func (c Config) validate() error {
 		return invalid("Emitter", "must be set")
 	case c.Store == nil:
 		return invalid("Store", "must be set: the emitter's")
-	case c.Interval < 0 || c.Gather < 0 || c.Timeout < 0 || c.Limit < 0:
-		return invalid("Interval, Gather, Timeout and Limit", "must not be negative")
+	case c.Interval < 0 || c.Gather < 0 || c.Timeout < 0 || c.Limit < 0 || c.AuthorWait < 0:
+		return invalid("Interval, Gather, Timeout, Limit and AuthorWait", "must not be negative")
 	case c.Lag < 0 && c.Lag != -1:
 		return invalid("Lag", "must not be negative, except -1 for a single process")
 	case len(c.Name) > maxSourceName || !utf8.ValidString(c.Name) || strings.ContainsRune(c.Name, 0) || strings.TrimSpace(c.Name) == "":

@@ -27,7 +27,8 @@
 // # What no difference can see
 //
 // Scheduled and progressive roll-outs, which change evaluations without any edit;
-// segments that are kept in another place; who made a change ([Config.Author]).
+// segments that are kept in another place; who made a change ([Config.Author],
+// [Watcher.Lend]).
 //
 // A change shows beside an error only if the flag is also evaluated, under the
 // same name, and the evaluation is recorded (package flagtrack). Otherwise it
@@ -37,6 +38,7 @@
 //
 // OpenFeature's configuration-changed event, or a flag product's webhook, says
 // that something has changed. Events are lost, reordered and name too much, so
-// that they are no changes: call [Watcher.Look]. A kill switch that edits the
+// that they are no changes: call [Watcher.Look], or [Watcher.Lend] if they say who
+// it was. Package receive does that with webhooks. A kill switch that edits the
 // same document and reports that itself calls [Watcher.Own].
 package changes

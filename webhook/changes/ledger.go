@@ -29,6 +29,7 @@ type ledger struct {
 	waitsSince int64
 	failures   int
 	aside      bool // for a note of a later version of this package
+	settledAt  time.Time
 }
 
 // noteName is the source's name in its queue.
@@ -109,7 +110,7 @@ func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err er
 		}
 		l.noted, l.version, l.first, l.readAt = &n, version, first, time.Now()
 	}
-	w.count(func(s *Stats) { s.Version = l.version })
+	w.count(func(s *Stats) { s.Version, s.Unsigned = l.version, len(l.noted.Lending.Unsigned) })
 	if l.noted.Digest > digestVersion {
 		w.standAside()
 		return 0, nil
@@ -185,7 +186,8 @@ func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, 
 	next := l.noted.clone()
 	next.Digest, next.Rules = digestVersion, w.config.Format.Rules()
 	edits := w.editsTo(&next, good)
-	items, reported, err := w.items(ctx, edits, l.version+1, good.since)
+	report := w.sign(ctx, &next, edits, good.since)
+	items, refused, err := w.items(report)
 	if err != nil {
 		return 0, err
 	}
@@ -205,14 +207,10 @@ func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, 
 	}
 	l.noted, l.version, l.first, l.readAt, l.agreed = &next, l.version+1, false, time.Now(), good
 	w.count(func(s *Stats) {
-		s.Version, s.Pending = l.version, 0
-		s.Changes += int64(len(items))
-		s.Refused += int64(len(edits) - len(reported))
+		s.Version, s.Pending, s.Unsigned = l.version, 0, len(next.Lending.Unsigned)
 	})
-	if len(items) > 0 {
-		w.config.Emitter.Wake()
-	}
-	w.log(reported)
+	w.reported(report, len(items), len(refused))
+	w.log(slices.DeleteFunc(edits, func(e Edit) bool { return slices.Contains(refused, e.Flag) }))
 	return 0, nil
 }
 
@@ -242,47 +240,64 @@ func (w *Watcher) editsTo(next *note, good *state) []Edit {
 	return left.report
 }
 
-// items makes the queue's items of edits, and returns which ones. What Sentry
-// would refuse is left out, and said.
-func (w *Watcher) items(ctx context.Context, edits []Edit, version int64, at time.Time) (items []queue.Item, reported []Edit, err error) {
-	list := make([]webhook.Change, len(edits))
-	for i, edit := range edits {
-		list[i] = w.change(ctx, edit, version, at)
+// reported counts what was added to the queue, and lets it be delivered.
+func (w *Watcher) reported(report []webhook.Change, items, refused int) {
+	nobody := w.config.author()
+	w.count(func(s *Stats) {
+		for _, change := range report {
+			if change.CreatedBy != nobody {
+				s.Signed++
+			}
+		}
+		s.Changes += int64(items)
+		s.Refused += int64(refused)
+	})
+	if items > 0 {
+		w.config.Emitter.Wake()
+	}
+}
+
+// items makes the queue's items of changes. What Sentry would refuse is left out,
+// and said; refused are the flags.
+func (w *Watcher) items(list []webhook.Change) (items []queue.Item, refused []string, err error) {
+	if len(list) == 0 {
+		return nil, nil, nil
 	}
 	items, err = w.config.Emitter.Items(list...)
 	if !errors.Is(err, webhook.ErrInvalidChange) {
-		return items, edits, err
+		return items, nil, err
 	}
-	for i, change := range list {
+	for _, change := range list {
 		item, err := w.config.Emitter.Items(change)
 		switch {
 		case errors.Is(err, webhook.ErrInvalidChange):
+			refused = append(refused, change.Flag)
 			w.config.Logger.Error("changes: a change cannot be reported", "source", w.config.Name, "action", string(change.Action),
 				"flag", cut(change.Flag, 2*maxShown), "err", err.Error())
 		case err != nil:
 			return nil, nil, err
 		default:
-			items, reported = append(items, item...), append(reported, edits[i])
+			items = append(items, item...)
 		}
 	}
-	return items, reported, nil
+	return items, refused, nil
 }
 
 // change is an edit as Sentry gets it. Its id tells a change from the same one
 // later on, and is the same for whoever tries to report it.
-func (w *Watcher) change(ctx context.Context, edit Edit, version int64, at time.Time) webhook.Change {
+func (w *Watcher) change(edit unsigned, author webhook.Author) webhook.Change {
 	h := sha256.New()
 	for _, part := range []string{w.config.Name, edit.Flag, string(edit.Action)} {
 		_ = binary.Write(h, binary.BigEndian, int64(len(part)))
 		h.Write([]byte(part))
 	}
-	_ = binary.Write(h, binary.BigEndian, version)
+	_ = binary.Write(h, binary.BigEndian, edit.Version)
 	sum := h.Sum(nil)
 	return webhook.Change{
 		Action:    edit.Action,
 		ChangeID:  max(int64(binary.BigEndian.Uint64(sum)>>1), 1),
-		CreatedAt: at,
-		CreatedBy: w.authorOf(ctx, edit),
+		CreatedAt: time.UnixMicro(edit.At),
+		CreatedBy: author,
 		Flag:      edit.Flag,
 		ItemID:    "changes-" + hex.EncodeToString(sum[:16]),
 	}

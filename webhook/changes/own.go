@@ -57,34 +57,59 @@ func (w *Watcher) ownFor() time.Duration {
 	return max(3*w.config.Lag, time.Second) // a copy is behind, and a process that took over waits
 }
 
-// ownTries is how often the note is read again because somebody has changed it.
-const ownTries = 20
-
 func (w *Watcher) own(ctx context.Context, change func(*note) bool) error {
+	err := w.amend(ctx, func(n *note) ([]webhook.Change, bool) {
+		changed := change(n)
+		n.Own = slices.DeleteFunc(n.Own, expired(time.Now()))
+		return nil, changed
+	})
+	if err != nil && !errors.Is(err, errNilContext) {
+		return fmt.Errorf("changes: own a switch: %w", err)
+	}
+	return err
+}
+
+// amendTries is how often the note is read again because somebody has changed it.
+const amendTries = 20
+
+// amend changes the note beside the watcher's own work, and adds changes in the
+// same transaction. It does nothing as long as there is no note.
+func (w *Watcher) amend(ctx context.Context, change func(*note) (report []webhook.Change, changed bool)) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	for range ownTries {
+	for range amendTries {
 		n, version, _, err := w.readNote(ctx)
 		if err != nil {
-			return fmt.Errorf("changes: own a switch: %w", err)
+			return err
 		}
-		if version == 0 || !change(&n) {
+		if version == 0 || n.Digest > digestVersion {
 			return nil
 		}
-		n.Own = slices.DeleteFunc(n.Own, expired(time.Now()))
+		report, changed := change(&n)
+		if !changed {
+			return nil
+		}
+		items, refused, err := w.items(report)
+		if err != nil {
+			return err
+		}
 		body, err := n.encode()
 		if err != nil {
 			return err
 		}
 		_, err = w.config.Store.Add(ctx, w.config.Emitter.Queue(), queue.Addition{
-			Note: &queue.Note{Name: w.noteName(), Version: version, Body: body},
+			Items: items, Note: &queue.Note{Name: w.noteName(), Version: version, Body: body},
 		})
+		if err == nil {
+			w.reported(report, len(items), len(refused))
+			return nil
+		}
 		if !errors.Is(err, queue.ErrNoteChanged) {
 			return err
 		}
 	}
-	return fmt.Errorf("changes: own a switch: %w", queue.ErrNoteChanged)
+	return queue.ErrNoteChanged
 }
 
 func expired(now time.Time) func(owned) bool {

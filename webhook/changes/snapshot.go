@@ -114,6 +114,8 @@ type note struct {
 	Flags map[string]mark `json:"flags"`
 	// Own are switches that somebody else reports.
 	Own []owned `json:"own,omitempty"`
+	// Lending is what is known of authors.
+	Lending lending `json:"lending,omitzero"`
 }
 
 // positions are how a position is written.
@@ -160,6 +162,6 @@ func decodeNote(body []byte) (note, error) {
 
 // clone is a copy that can be changed.
 func (n note) clone() note {
-	n.Flags, n.Own = maps.Clone(n.Flags), slices.Clone(n.Own)
+	n.Flags, n.Own, n.Lending = maps.Clone(n.Flags), slices.Clone(n.Own), n.Lending.clone()
 	return n
 }

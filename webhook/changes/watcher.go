@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
 // Watcher looks at a source and reports what changes. Among all processes with
@@ -48,6 +46,12 @@ type Stats struct {
 	Changes, Refused int64
 	// Owned is how many switches were left out because of [Watcher.Own].
 	Owned int64
+	// Signed is how many of the changes have an author who is known, and Late how
+	// many authors of [Watcher.Lend] came after their change had gone.
+	Signed, Late int64
+	// Unsigned is how many changes wait in the store for their authors, as far as
+	// this process knows.
+	Unsigned int
 	// Pending is how many differences are known and not reported yet: the store
 	// cannot be written, or another process has reported something lately.
 	Pending int
@@ -136,6 +140,9 @@ func (w *Watcher) run(ctx context.Context) {
 	for {
 		select {
 		case <-w.closing.Done():
+			w.partWithoutAuthors(ctx)
+			return
+		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-w.wake:
@@ -150,13 +157,18 @@ func (w *Watcher) run(ctx context.Context) {
 }
 
 // look takes one look, and returns when to take the next.
-func (w *Watcher) look(ctx context.Context) (next time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
+func (w *Watcher) look(life context.Context) (next time.Duration) {
+	ctx, cancel := context.WithTimeout(life, w.config.Timeout)
 	defer cancel()
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.trouble(errors.New("changes: the source, the author's function or the store panicked"))
 			next = w.config.Interval
+		}
+	}()
+	defer func() {
+		if again := w.settle(life); again > 0 {
+			next = min(next, again)
 		}
 	}()
 	reading, stop := context.WithCancel(ctx)
@@ -187,14 +199,4 @@ func (w *Watcher) look(ctx context.Context) (next time.Duration) {
 		next = min(next, again)
 	}
 	return next
-}
-
-// authorOf asks who made a change.
-func (w *Watcher) authorOf(ctx context.Context, edit Edit) webhook.Author {
-	if w.config.Author != nil {
-		if author := w.config.Author(ctx, edit); author != (webhook.Author{}) {
-			return author
-		}
-	}
-	return w.config.author()
 }

@@ -64,6 +64,7 @@ type document struct {
 	err   error
 	reads int
 	hook  func() // before each read
+	hangs bool
 }
 
 func newDocument(name, content string) *document {
@@ -72,9 +73,14 @@ func newDocument(name, content string) *document {
 
 func (d *document) Name() string { return d.name }
 
-func (d *document) Read(context.Context) (map[string][]byte, error) {
+func (d *document) Read(ctx context.Context) (map[string][]byte, error) {
 	d.mu.Lock()
 	hook := d.hook
+	if d.hangs {
+		d.mu.Unlock()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	d.mu.Unlock()
 	if hook != nil {
 		hook()
@@ -95,6 +101,13 @@ func (d *document) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.err = err
+}
+
+// hang makes each read last as long as it may.
+func (d *document) hang() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hangs = true
 }
 
 // store is a queue.Store in memory that counts writes and can be out of order.

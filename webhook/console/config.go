@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
@@ -136,37 +137,14 @@ type Source struct {
 // PasswordFrom reads a password from the environment variable called name, or
 // from the file that the variable name_FILE names, without white space around it.
 // It is empty if neither is set. Its error is [ErrInvalidConfig]: both are set,
-// the file cannot be read, or the password has less than [MinPassword]
+// the file cannot be read or is empty, or the password has less than [MinPassword]
 // characters.
 func PasswordFrom(name string) (signing.Secret, error) {
-	text, path := os.Getenv(name), os.Getenv(name+"_FILE")
-	if text != "" && path != "" {
-		return signing.Secret{}, fmt.Errorf("%w: set %s or %s_FILE, not both", ErrInvalidConfig, name, name)
-	}
-	if path != "" {
-		content, err := readSmall(path)
-		if err != nil {
-			return signing.Secret{}, fmt.Errorf("%w: %s_FILE: %w", ErrInvalidConfig, name, err)
-		}
-		text = content
-	} else if text == "" {
-		return signing.Secret{}, nil
-	}
-	text = strings.TrimSpace(text)
-	if len([]rune(text)) < MinPassword {
-		return signing.Secret{}, fmt.Errorf("%w: the password of %s has to have at least %d characters", ErrInvalidConfig, name, MinPassword)
-	}
-	return signing.NewSecret(text), nil
-}
-
-func readSmall(path string) (string, error) {
-	file, err := os.Open(path)
+	password, err := setup.Password(os.Getenv, name, MinPassword)
 	if err != nil {
-		return "", err
+		return signing.Secret{}, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}
-	defer func() { _ = file.Close() }()
-	content, err := io.ReadAll(io.LimitReader(file, 4<<10))
-	return string(content), err
+	return signing.NewSecret(password), nil
 }
 
 func (c Config) withDefaults() Config {

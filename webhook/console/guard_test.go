@@ -291,10 +291,10 @@ func TestPasswordFrom(t *testing.T) {
 		{"", "", ""},
 		{password, "", password},
 		{"", file(" from-a-file-1\n"), "from-a-file-1"},
-		{password, file(password), "not both"},
+		{password, file(password), "exclude each other"},
 		{"too-short", "", "at least 12"},
 		{"", file("short"), "at least 12"},
-		{"", file(""), "at least 12"},
+		{"", file(""), "is empty"},
 		{"", filepath.Join(dir, "none"), "no such file"},
 	} {
 		t.Setenv("CONSOLE_PASSWORD", test.text)

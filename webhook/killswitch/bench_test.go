@@ -3,10 +3,12 @@ package killswitch_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,8 +56,14 @@ func send(ctx context.Context, client *http.Client, method, url string, header h
 // BenchmarkRelay reports xDirect: the whole way of an alert over HTTP, from the
 // request of Sentry's to its answer, with the flag switched by a request to a
 // flag system that answers at once, against that bare request. It is to stay at or
-// below 3.
+// below 3 for an alert of 10 kB. What makes an alert large is a stack.
 func BenchmarkRelay(b *testing.B) {
+	for _, size := range []int{1, 3, 10, 30, 100} {
+		b.Run(fmt.Sprintf("kB=%d", size), func(b *testing.B) { benchmarkRelay(b, size*1000) })
+	}
+}
+
+func benchmarkRelay(b *testing.B, size int) {
 	flags := newFlagServer(b)
 	relay := newRelay(b, killswitch.Config{Rules: ruled("f"), Togglers: by(flags), CoolDown: -1, CapPerHour: -1})
 	server := httptest.NewServer(relay)
@@ -66,7 +74,7 @@ func BenchmarkRelay(b *testing.B) {
 	var ahead []*http.Request // making and signing them is Sentry's work
 	fill := func(n int) {
 		for range n {
-			ahead = append(ahead, signed(eventAlert("f", time.Now())))
+			ahead = append(ahead, signed(withStack(eventAlert("f", time.Now()), size)))
 		}
 	}
 	posted := func() {
@@ -86,22 +94,47 @@ func BenchmarkRelay(b *testing.B) {
 	for b.Loop() {
 		if len(ahead) == 0 {
 			b.StopTimer()
-			fill(500)
+			fill(100)
 			b.StartTimer()
 		}
 		posted()
 	}
-	const calls = 40
+	const calls = 20
 	fill(31 * calls)
 	b.ReportMetric(benchratio.Of(posted, direct, calls), "xDirect")
 }
 
-// TestStoreThatHangsHoldsUpNoKill compares how long it takes from the alert until
-// the flag is off with a store that hangs and with one that answers.
+// withStack makes an issue alert about size bytes long.
+func withStack(body []byte, size int) []byte {
+	const frame = `{"function":"handleCheckout","module":"main","filename":"checkout.go","abs_path":"/app/checkout.go","lineno":42,"in_app":true},`
+	frames := strings.Repeat(frame, max(0, (size-len(body))/len(frame)))
+	return bytes.Replace(body, []byte(`"level":"error",`),
+		[]byte(`"exception":{"values":[{"stacktrace":{"frames":[`+frames+`{}]}}]},"level":"error",`), 1)
+}
+
+// TestStoreThatHangsHoldsUpNoKill is BenchmarkStoreThatHangs with room for a
+// machine that does other things as well.
 func TestStoreThatHangsHoldsUpNoKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures")
 	}
+	if ratio := killWithHungStore(t); ratio > 1.5 {
+		t.Errorf("a store that hangs makes a kill %.2f times as slow", ratio)
+	}
+}
+
+// BenchmarkStoreThatHangs reports xAnswers: how long it takes from the alert until
+// the flag is off with a store that hangs, against one that answers. It is to stay
+// at or below 1.2.
+func BenchmarkStoreThatHangs(b *testing.B) {
+	ratio := killWithHungStore(b)
+	for b.Loop() { // the ratio is all there is
+	}
+	b.ReportMetric(ratio, "xAnswers")
+}
+
+func killWithHungStore(t testing.TB) float64 {
+	t.Helper()
 	hung := &stuckStore{Store: newStore(t), release: make(chan struct{}), obey: true}
 	took := map[bool][]time.Duration{}
 	sides := map[bool]func(){}
@@ -142,8 +175,6 @@ func TestStoreThatHangsHoldsUpNoKill(t *testing.T) {
 	}
 	ratio := float64(median(took[true])) / float64(median(took[false]))
 	t.Logf("alert to flag off: store hangs %v, store answers %v, ratio %.2f", median(took[true]), median(took[false]), ratio)
-	if ratio > 1.5 { // 1.2 on a quiet machine
-		t.Errorf("a store that hangs makes a kill %.2f times as slow", ratio)
-	}
 	close(hung.release)
+	return ratio
 }

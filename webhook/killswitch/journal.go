@@ -49,6 +49,8 @@ type journal struct {
 	base, view *state
 	version    int64
 	unwrit     []*change            // oldest first
+	unsettled  []*settlement        // oldest first
+	ended      bool                 // the writer takes no more of them
 	wake       chan struct{}        // the writer
 	poked      chan struct{}        // the loop
 	seen       map[string]time.Time // bodies, by the first part of an item's ID
@@ -105,11 +107,17 @@ type applied struct {
 }
 
 func newJournal(store queue.Store, name, owner string, l limits, hold time.Duration, failure func(error)) *journal {
-	empty, _ := decodeState(nil)
+	empty, _ := decodeState(nil, nil)
 	return &journal{
 		store: store, queue: name, owner: owner, limits: l, hold: hold, failure: failure,
 		base: empty, view: empty.clone(), wake: make(chan struct{}, 1), poked: make(chan struct{}, 1), reading: make(chan struct{}, 1), seen: map[string]time.Time{}, held: map[string]int64{},
 	}
+}
+
+// settlement is what became of an item, on its way to the store.
+type settlement struct {
+	outcome queue.Outcome
+	done    chan error
 }
 
 // submit adds a change to what is to be written. With the lock held.
@@ -165,6 +173,9 @@ func (j *journal) writer(ctx context.Context) {
 			timer.Stop()
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
 			defer cancel()
+			j.mu.Lock()
+			j.ended = true
+			j.mu.Unlock()
 			_ = j.writeAll(last)
 			return
 		}
@@ -181,11 +192,18 @@ func (j *journal) wakes(err error) <-chan struct{} {
 	return j.wake
 }
 
+// writeAll writes what there is: the changes first, because alerts wait for them.
+// Everything else is done in between, many at once, by the same goroutine: a
+// disk that is busy with the end of a hundred switches has no time for the
+// beginning of the next.
 func (j *journal) writeAll(ctx context.Context) error {
 	for {
 		group := j.next()
 		if len(group) == 0 {
-			return nil
+			if more, err := j.settleSome(ctx); !more || err != nil {
+				return err
+			}
+			continue
 		}
 		err := j.write(ctx, group)
 		if errors.Is(err, queue.ErrNoteChanged) {
@@ -400,11 +418,10 @@ func (j *journal) read(ctx context.Context) error {
 		return err
 	}
 	j.mu.Lock()
-	known := note.Version <= j.version
-	lastSeq := j.lastSeq
+	known, base, lastSeq := note.Version <= j.version, j.base, j.lastSeq
 	j.mu.Unlock()
 	if !known {
-		s, err := decodeState(note.Body)
+		s, err := decodeState(note.Body, base)
 		if err != nil {
 			return err
 		}
@@ -519,24 +536,66 @@ func (j *journal) renew(ctx context.Context) {
 // settle says what became of an item, until the store has taken it or ctx ends;
 // then it has one more chance. It does not hold it any longer.
 func (j *journal) settle(ctx context.Context, outcome queue.Outcome) error {
+	s := &settlement{outcome, make(chan error, 1)}
 	j.mu.Lock()
 	delete(j.held, outcome.ID)
+	ended := j.ended
+	if !ended {
+		j.unsettled = append(j.unsettled, s)
+	}
 	j.mu.Unlock()
-	for failures := 0; ; failures++ {
-		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeCall)
-		stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastCall, cancel) })
-		err := j.store.Settle(call, j.queue, j.owner, outcome)
-		stop()
-		cancel()
-		if err == nil {
-			j.fails(writes, nil)
-			return nil
-		}
-		j.fails(writes, err)
-		if ctx.Err() != nil || errors.Is(err, queue.ErrClosed) || errors.Is(err, queue.ErrInvalid) {
+	if !ended {
+		time.AfterFunc(linger, j.wakeWriter) // nobody waits for it, so that others may join it
+		select {
+		case err := <-s.done:
 			return err
+		case <-ctx.Done(): // to say it twice does no harm
 		}
-		_ = sleep(ctx, min(minStorePause<<min(failures, 10), maxStorePause))
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCall)
+	defer cancel()
+	return j.store.Settle(last, j.queue, j.owner, outcome)
+}
+
+// settleSome settles some of what there is, and reports whether there was any.
+func (j *journal) settleSome(ctx context.Context) (more bool, err error) {
+	j.mu.Lock()
+	group := slices.Clone(j.unsettled[:min(len(j.unsettled), maxGroup)])
+	j.mu.Unlock()
+	if len(group) == 0 {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeCall)
+	defer cancel()
+	outcomes := make([]queue.Outcome, len(group))
+	for i, s := range group {
+		outcomes[i] = s.outcome
+	}
+	err = j.store.Settle(ctx, j.queue, j.owner, outcomes...)
+	if errors.Is(err, queue.ErrInvalid) && len(group) > 1 {
+		// One of them spoils the others: each for itself.
+		for _, s := range group {
+			if one := j.store.Settle(ctx, j.queue, j.owner, s.outcome); one == nil || errors.Is(one, queue.ErrInvalid) {
+				j.isSettled(one, s)
+			}
+		}
+		return true, ctx.Err()
+	}
+	j.fails(writes, err)
+	if err != nil && !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrInvalid) {
+		return true, err
+	}
+	j.isSettled(err, group...)
+	return true, nil
+}
+
+// isSettled ends settlements.
+func (j *journal) isSettled(err error, group ...*settlement) {
+	j.mu.Lock()
+	j.unsettled = slices.DeleteFunc(j.unsettled, func(s *settlement) bool { return slices.Contains(group, s) })
+	j.mu.Unlock()
+	for _, s := range group {
+		s.done <- err
 	}
 }
 

@@ -76,7 +76,71 @@ func (r *Relay) waits(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-func (r *Relay) emit(ctx context.Context, change webhook.Change) (err error) {
+// emission is a record on its way to the emitter.
+type emission struct {
+	change webhook.Change
+	done   chan error
+}
+
+// emissions are given to the emitter together, as many as have come while it took
+// those before: a storm is not to cost a transaction for each of its records.
+type emissions struct {
+	mu      sync.Mutex
+	waiting []emission
+	busy    bool
+}
+
+// maxEmit is how many records the emitter is given at once.
+const maxEmit = 100
+
+// emit gives the emitter a change, with those of others.
+func (r *Relay) emit(ctx context.Context, change webhook.Change) error {
+	own := emission{change, make(chan error, 1)}
+	r.emissions.mu.Lock()
+	r.emissions.waiting = append(r.emissions.waiting, own)
+	first := !r.emissions.busy
+	r.emissions.busy = true
+	r.emissions.mu.Unlock()
+	if first {
+		r.works.Go(func() {
+			for group := r.emissions.next(); len(group) > 0; group = r.emissions.next() {
+				r.emitAll(ctx, group)
+			}
+		})
+	}
+	return <-own.done
+}
+
+// next returns what is to be emitted next; when there is nothing, the next one to
+// come is the first again.
+func (e *emissions) next() []emission {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := min(len(e.waiting), maxEmit)
+	group := e.waiting[:n:n]
+	e.waiting, e.busy = e.waiting[n:], n > 0
+	return group
+}
+
+// emitAll gives the emitter changes. One that it refuses spoils the others, so
+// that each is then given by itself.
+func (r *Relay) emitAll(ctx context.Context, group []emission) {
+	changes := make([]webhook.Change, len(group))
+	for i, e := range group {
+		changes[i] = e.change
+	}
+	err := r.call(ctx, changes)
+	_, invalid := errors.AsType[*webhook.ChangeError](err)
+	for _, e := range group {
+		if invalid && len(group) > 1 {
+			err = r.call(ctx, []webhook.Change{e.change})
+		}
+		e.done <- err
+	}
+}
+
+// call calls the emitter, which may be anybody's, and survives it.
+func (r *Relay) call(ctx context.Context, changes []webhook.Change) (err error) {
 	// A relay that is told to end still tries, but not for long.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordCall)
 	defer cancel()
@@ -86,7 +150,7 @@ func (r *Relay) emit(ctx context.Context, change webhook.Change) (err error) {
 			err = errors.New("killswitch: the emitter panicked")
 		}
 	}()
-	return r.config.Emitter.Emit(call, change)
+	return r.config.Emitter.Emit(call, changes...)
 }
 
 // changeOf makes the same change of the same item every time, so that a crash

@@ -59,15 +59,16 @@ var errNilContext = errors.New("killswitch: the context is nil; pass context.Bac
 //
 // What it is not for: it does not watch anything by itself.
 type Relay struct {
-	config   Config
-	keys     signing.Keys
-	factors  signing.Keys
-	journals map[string]*journal // by toggler
-	places   chan struct{}       // for large bodies that are being read
-	counts   counts
-	said     said
-	late     lateRecords
-	lossy    bool // the store is the relay's own memory
+	config    Config
+	keys      signing.Keys
+	factors   signing.Keys
+	journals  map[string]*journal // by toggler
+	places    chan struct{}       // for large bodies that are being read
+	counts    counts
+	said      said
+	late      lateRecords
+	emissions emissions
+	lossy     bool // the store is the relay's own memory
 
 	watched sync.Map // by item, a channel that is closed when it is switched
 

@@ -60,7 +60,7 @@ func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := decodeState(note.Body)
+	s, err := decodeState(note.Body, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,25 @@ func TestWaitsAsLongAsTheFlagSystemAsks(t *testing.T) {
 	})
 }
 
+// TestWaitsNoLongerThanAMinute has a flag system ask for a pause that would outlast
+// the alert.
+func TestWaitsNoLongerThanAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flags := switches{fail: func(_ context.Context, call int, _ killswitch.Switch) error {
+			if call == 1 {
+				return killswitch.RetryAfter(errDown, 1000*time.Hour)
+			}
+			return nil
+		}}
+		relay := newRelay(t, killswitch.Config{Rules: ruled("f"), Togglers: by(&flags)})
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(2 * time.Minute)
+		if _, calls := flags.all(); len(calls) != 2 || calls[1].at.Sub(calls[0].at) > 62*time.Second {
+			t.Errorf("%+v", calls)
+		}
+	})
+}
+
 // nilAnswer is a documented error that was made without care: its Error panics.
 type nilAnswer struct{ cause error }
 

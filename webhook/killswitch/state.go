@@ -1,8 +1,10 @@
 package killswitch
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -18,6 +20,10 @@ type state struct {
 	// N counts the decisions.
 	N     int64                 `json:"n"`
 	Flags map[string]*flagState `json:"flags"` // by Target.String
+
+	// own are the flags of this state alone; the others are shared with those
+	// that it was cloned from, and copied before they are written to.
+	own map[string]bool
 }
 
 // flagState is what is known of one flag.
@@ -34,6 +40,9 @@ type flagState struct {
 	Applied []string `json:"applied,omitempty"`
 	// Killed is set while the flag is switched off and not restored.
 	Killed *killed `json:"killed,omitempty"`
+
+	// text is how a flag is encoded that is not written to any more.
+	text json.RawMessage
 }
 
 // decided is a decision about a flag.
@@ -107,51 +116,96 @@ func (k *kill) switchOf(id string) Switch {
 
 const stateVersion = 1
 
-func decodeState(body []byte) (*state, error) {
+// decodeState reads a state. Flags that are as in the state that is known are
+// taken from there: of many flags few differ.
+func decodeState(body []byte, known *state) (*state, error) {
 	s := &state{Version: stateVersion, Flags: map[string]*flagState{}}
 	if len(body) == 0 {
 		return s, nil
 	}
-	if err := json.Unmarshal(body, s); err != nil {
-		return nil, fmt.Errorf("killswitch: the note %q of the queue is not a relay's: %w", stateNote, err)
+	var stored struct {
+		Version int                        `json:"v"`
+		N       int64                      `json:"n"`
+		Flags   map[string]json.RawMessage `json:"flags"`
 	}
-	if s.Version != stateVersion {
-		return nil, fmt.Errorf("killswitch: the note %q of the queue has version %d; a newer relay wrote it", stateNote, s.Version)
+	if err := json.Unmarshal(body, &stored); err != nil {
+		return nil, notOurs(err)
 	}
-	if s.Flags == nil {
-		s.Flags = map[string]*flagState{}
+	if stored.Version != stateVersion {
+		return nil, fmt.Errorf("killswitch: the note %q of the queue has version %d; a newer relay wrote it", stateNote, stored.Version)
+	}
+	s.N = stored.N
+	for key, text := range stored.Flags {
+		if known != nil {
+			if f := known.Flags[key]; f != nil && bytes.Equal(f.text, text) {
+				s.Flags[key] = f
+				continue
+			}
+		}
+		f := &flagState{text: text}
+		if err := json.Unmarshal(text, f); err != nil {
+			return nil, notOurs(err)
+		}
+		s.Flags[key] = f
 	}
 	return s, nil
 }
 
+func notOurs(err error) error {
+	return fmt.Errorf("killswitch: the note %q of the queue is not a relay's: %w", stateNote, err)
+}
+
+// encode writes the state, which is not changed any more. Of its flags only those
+// are encoded that were written to.
 func (s *state) encode() []byte {
-	body, err := json.Marshal(s)
+	for key := range s.own {
+		s.Flags[key].text = encoded(s.Flags[key])
+	}
+	s.own = nil
+	body := fmt.Appendf(nil, `{"v":%d,"n":%d,"flags":{`, s.Version, s.N)
+	for i, key := range slices.Sorted(maps.Keys(s.Flags)) {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(append(body, encoded(key)...), ':')
+		body = append(body, s.Flags[key].text...)
+	}
+	return append(body, "}}"...)
+}
+
+func encoded(v any) []byte {
+	text, err := json.Marshal(v)
 	if err != nil {
 		panic("killswitch: a state cannot be encoded: " + err.Error()) // strings, numbers and times
 	}
-	return body
+	return text
 }
 
-// clone copies what is changed in place: the map, and a flag before it is
-// written to. What the pointers in a flag lead to is never changed.
+// clone returns a copy that can be written to; s itself is not, from then on.
 func (s *state) clone() *state {
 	c := *s
-	c.Flags = make(map[string]*flagState, len(s.Flags))
-	for key, f := range s.Flags {
-		copied := *f
-		copied.Cooling, copied.Hits, copied.Applied = slices.Clone(f.Cooling), slices.Clone(f.Hits), slices.Clone(f.Applied)
-		c.Flags[key] = &copied
-	}
+	c.Flags, c.own = maps.Clone(s.Flags), nil
 	return &c
 }
 
+// flag returns what is known of a flag, to be written to. What its pointers lead
+// to is never changed.
 func (s *state) flag(key string) *flagState {
 	f, found := s.Flags[key]
-	if !found {
-		f = &flagState{}
-		s.Flags[key] = f
+	if found && s.own[key] {
+		return f
 	}
-	return f
+	copied := flagState{}
+	if found {
+		copied = *f
+		copied.text = nil
+		copied.Cooling, copied.Hits, copied.Applied = slices.Clone(f.Cooling), slices.Clone(f.Hits), slices.Clone(f.Applied)
+	}
+	if s.own == nil {
+		s.own = map[string]bool{}
+	}
+	s.Flags[key], s.own[key] = &copied, true
+	return &copied
 }
 
 // limits are the settings that decisions depend on.
@@ -163,10 +217,10 @@ type limits struct {
 // refuses says why a kill is not to be made, as far as that depends on what was
 // decided before.
 func (s *state) refuses(k *kill, l limits, now time.Time) Reason {
-	f := s.Flags[k.key()]
-	if f == nil {
+	if s.Flags[k.key()] == nil {
 		return ""
 	}
+	f := s.flag(k.key())
 	f.forget(l, now)
 	if f.overtakes(k) {
 		return ReasonOvertaken
@@ -267,8 +321,8 @@ func (s *state) applied(k *kill, id string) bool {
 
 // giveUp lets the next alert about the flag try again at once.
 func (s *state) giveUp(k *kill) {
-	if f := s.Flags[k.key()]; f != nil {
-		f.Cooling = nil
+	if s.Flags[k.key()] != nil {
+		s.flag(k.key()).Cooling = nil
 	}
 }
 

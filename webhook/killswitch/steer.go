@@ -18,7 +18,8 @@ type ToggleError struct {
 	// Unconfirmed means that the flag system took the switch, and that its answer
 	// does not show the state.
 	Unconfirmed bool
-	// RetryAfter is how long to wait before the next attempt, at least.
+	// RetryAfter is how long to wait before the next attempt, at least. More than
+	// a minute counts as a minute: a kill does not wait on a slip in a header.
 	RetryAfter time.Duration
 	// Err is what went wrong. Never nil.
 	Err error
@@ -35,7 +36,7 @@ func (e *ToggleError) Unwrap() error { return e.Err }
 func Final(err error) error { return steered(err, ToggleError{Final: true}) }
 
 // RetryAfter says that the switch is to be tried again, and not before d has
-// passed. It returns nil for nil.
+// passed; more than a minute counts as a minute. It returns nil for nil.
 func RetryAfter(err error, d time.Duration) error {
 	return steered(err, ToggleError{RetryAfter: max(d, 0)})
 }

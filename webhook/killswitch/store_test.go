@@ -3,12 +3,14 @@ package killswitch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
@@ -401,4 +403,67 @@ func flagNames(n int) []string {
 		names = append(names, "flag-"+string(rune('a'+i/26))+string(rune('a'+i%26)))
 	}
 	return names
+}
+
+// slowDisk is a store that has one disk, which takes its time for each writing.
+type slowDisk struct {
+	queue.Store
+	disk chan struct{}
+}
+
+// write waits for the disk, which somebody else may be using.
+func (s *slowDisk) write() {
+	s.disk <- struct{}{}
+	time.Sleep(15 * time.Millisecond)
+	<-s.disk
+}
+
+func (s *slowDisk) Add(ctx context.Context, name string, a queue.Addition) (int, error) {
+	s.write()
+	return s.Store.Add(ctx, name, a)
+}
+
+func (s *slowDisk) Settle(ctx context.Context, name, owner string, outcomes ...queue.Outcome) error {
+	s.write()
+	return s.Store.Settle(ctx, name, owner, outcomes...)
+}
+
+func (s *slowDisk) Emit(context.Context, ...webhook.Change) error {
+	s.write()
+	return nil
+}
+
+// TestBurstOnASlowDisk sends 400 alerts within a second to a relay whose store can
+// write 66 times in that second, the flag log's records included. The journal has
+// each of them before its answer is due.
+func TestBurstOnASlowDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const alerts = 400
+		disk := &slowDisk{newStore(t), make(chan struct{}, 1)}
+		var flags switches
+		var heard reports
+		var names []string
+		for i := range alerts {
+			names = append(names, fmt.Sprint("flag-", i))
+		}
+		relay := newRelay(t, killswitch.Config{
+			Rules: ruled(names...), Togglers: by(&flags), Store: disk, Emitter: disk, OnReport: heard.add,
+		})
+		var all sync.WaitGroup
+		for i, name := range names {
+			if i%8 == 0 {
+				time.Sleep(20 * time.Millisecond)
+			}
+			all.Go(func() {
+				if status := deliver(relay, signed(eventAlert(name, time.Now()))); status != 200 {
+					t.Errorf("%s: status %d", name, status)
+				}
+			})
+		}
+		all.Wait()
+		if n := heard.about(killswitch.ErrStore); n > 0 {
+			t.Errorf("%d of %d switches were only in memory when their answer was due", n, alerts)
+		}
+		closed(t, relay)
+	})
 }

@@ -15,6 +15,8 @@ const (
 	// The pauses between two attempts at one flag.
 	firstPause   = 500 * time.Millisecond
 	longestPause = 30 * time.Second
+	// longestAsked is the longest pause that a flag system may ask for.
+	longestAsked = time.Minute
 	// saysLater is how long a switch may take before a person is told.
 	saysLater = 10 * time.Second
 	// maxWorks is how many switches a process makes at a time, of those that it
@@ -261,7 +263,7 @@ func (w *work) judge(err error) (wait time.Duration, over bool) {
 	if steer.Final {
 		return 0, true
 	}
-	wait = max(pauseAfter(w.tries+w.attempts-1), steer.RetryAfter)
+	wait = max(pauseAfter(w.tries+w.attempts-1), min(steer.RetryAfter, longestAsked))
 	// The end of MaxAge is to be reported when it comes.
 	wait = min(wait, max(time.Until(w.kill.At.Add(w.relay.config.MaxAge))+time.Millisecond, 0))
 	if w.relay.ctx.Err() == nil {

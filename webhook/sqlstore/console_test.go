@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,45 +17,69 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
-// TestConsoleOverManyEntries measures how long the pages of a console take over
-// 100,000 waiting and 10,000 dead entries, against an empty queue: the time from
-// the request to the first byte, which follows all questions to the store.
+// mostTimesEmpty is how much longer than over an empty queue a page of a console
+// may take over 100,000 waiting and 10,000 dead entries.
+const mostTimesEmpty = 5
+
 func TestConsoleOverManyEntries(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it fills two databases")
 	}
-	const waiting, dead, most = 100_000, 10_000, 5
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
-		dir := t.TempDir()
-		s := open(t, dialect, dir)
-		defer s.Close()
-		empty, full := newConsole(t, s, "empty"), newConsole(t, s, "full")
-		s.fill(t, dialect, dir, "full", waiting, dead)
-		letters, err := s.List(t.Context(), "full", queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Limit: 21})
-		if err != nil || len(letters) != 21 {
-			t.Fatal(len(letters), err)
-		}
-		last := letters[20]
-		slowest := 0.0
-		for _, page := range []string{"/", fmt.Sprintf("/?letters=%d", last.Seq), "/?flag=flag-7", "/?log=5000", fmt.Sprintf("/letter?do=correct&id=%s&seq=%d", last.ID, last.Seq)} {
-			few, many := time.Hour, time.Hour
-			for range 41 { // in turn, so that what else the machine does slows both
-				few, many = min(few, empty.firstByte(t, page)), min(many, full.firstByte(t, page))
-			}
-			ratio := float64(many) / float64(few)
-			slowest = max(slowest, ratio)
-			t.Logf("%-40s empty %8v  full %8v  %.1f times", page, few.Round(time.Microsecond), many.Round(time.Microsecond), ratio)
-		}
-		t.Logf("console: engine=%s waiting=%d dead=%d slowest_page_times_empty=%.1f", strings.ToLower(dialect.String()), waiting, dead, slowest)
-		if slowest > most && !raceEnabled {
+		if slowest := slowestPage(t, dialect); slowest > mostTimesEmpty && !raceEnabled {
 			t.Errorf("a page takes %.1f times as long as that of an empty queue", slowest)
 		}
 	})
 }
 
+// BenchmarkConsole reports xEmpty: the first byte of the slowest page against that
+// of an empty queue. It is to stay at or below mostTimesEmpty, which the test asks
+// for as well.
+func BenchmarkConsole(b *testing.B) {
+	if sized(10) != 10 {
+		b.Skip("the test has filled two databases: set " + fullEnv + "=full")
+	}
+	for _, dialect := range []sqlstore.Dialect{sqlstore.SQLite, sqlstore.PostgreSQL} {
+		b.Run("engine="+dialect.String(), func(b *testing.B) {
+			slowest := slowestPage(b, dialect)
+			for b.Loop() { // the ratio is all there is
+			}
+			b.ReportMetric(slowest, "xEmpty")
+		})
+	}
+}
+
+// slowestPage measures the time from the request to the first byte, which follows
+// all questions to the store, of each page of a console.
+func slowestPage(t testing.TB, dialect sqlstore.Dialect) float64 {
+	t.Helper()
+	const waiting, dead = 100_000, 10_000
+	dir := t.TempDir()
+	s := open(t, dialect, dir)
+	defer s.Close()
+	empty, full := newConsole(t, s, "empty"), newConsole(t, s, "full")
+	s.fill(t, dialect, dir, "full", waiting, dead)
+	letters, err := s.List(t.Context(), "full", queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Limit: 21})
+	if err != nil || len(letters) != 21 {
+		t.Fatal(len(letters), err)
+	}
+	last := letters[20]
+	slowest := 0.0
+	for _, page := range []string{"/", fmt.Sprintf("/?letters=%d", last.Seq), "/?flag=flag-7", "/?log=5000", fmt.Sprintf("/letter?do=correct&id=%s&seq=%d", last.ID, last.Seq)} {
+		few, many := time.Hour, time.Hour
+		for range 41 { // in turn, so that what else the machine does slows both
+			few, many = min(few, empty.firstByte(t, page)), min(many, full.firstByte(t, page))
+		}
+		ratio := float64(many) / float64(few)
+		slowest = max(slowest, ratio)
+		t.Logf("%-40s empty %8v  full %8v  %.1f times", page, few.Round(time.Microsecond), many.Round(time.Microsecond), ratio)
+	}
+	return slowest
+}
+
 type consoleServer struct{ *httptest.Server }
 
-func newConsole(t *testing.T, store queue.Store, name string) consoleServer {
+func newConsole(t testing.TB, store queue.Store, name string) consoleServer {
 	t.Helper()
 	inspector, err := webhook.NewInspector(store, name, webhook.InspectorConfig{})
 	if err != nil {
@@ -74,7 +97,7 @@ func newConsole(t *testing.T, store queue.Store, name string) consoleServer {
 }
 
 // firstByte is how long it takes from a request to the first byte of its answer.
-func (c consoleServer) firstByte(t *testing.T, path string) time.Duration {
+func (c consoleServer) firstByte(t testing.TB, path string) time.Duration {
 	t.Helper()
 	var first time.Time
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotFirstResponseByte: func() { first = time.Now() }})
@@ -100,7 +123,7 @@ func (c consoleServer) firstByte(t *testing.T, path string) time.Duration {
 
 // fill puts dead and waiting entries into a queue, past the store, which would
 // take half a minute.
-func (s *testStore) fill(t *testing.T, dialect sqlstore.Dialect, dir, name string, waiting, dead int) {
+func (s *testStore) fill(t testing.TB, dialect sqlstore.Dialect, dir, name string, waiting, dead int) {
 	t.Helper()
 	prefix, series, body := prefixOf(dir), "generate_series(1, %d) AS n", "convert_to(%s, 'UTF8')"
 	if dialect == sqlstore.SQLite {

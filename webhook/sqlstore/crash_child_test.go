@@ -159,9 +159,10 @@ func (c childConfig) emit(ctx context.Context) error {
 		if acked[change.ChangeID] {
 			return nil
 		}
-		err := emitter.Emit(ctx, change)
+		begun := context.WithoutCancel(ctx) // broken off behind its commit, it would be emitted again
+		err := emitter.Emit(begun, change)
 		for errors.Is(err, sqlstore.ErrBusy) { // the same change, on a machine with much to do
-			err = emitter.Emit(ctx, change)
+			err = emitter.Emit(begun, change)
 		}
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 // and it waits. Then the frozen one goes on, and says that the change was done:
 // that was the one before the correction, which is sent all the same.
 func TestFrozenHolder(t *testing.T) {
+	t.Parallel()
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
 		const lease = time.Second
 		sentry := newSlowSentry()

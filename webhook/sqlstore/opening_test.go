@@ -94,6 +94,7 @@ func TestNewRefusesASettingOfOneConnection(t *testing.T) {
 // TestNewBesideATransaction opens the store while the caller uses all
 // connections but one, and while another writes.
 func TestNewBesideATransaction(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := sqlite(t, sqlstore.SQLiteDSN(path))
 	first, err := sqlstore.New(db, sqlstore.SQLite)

@@ -75,6 +75,58 @@ func TestPlans(t *testing.T) {
 	look("filled, as if empty")
 }
 
+// TestPlansOfWrites looks at how PostgreSQL finds out which items it has already,
+// and finds one entry, once the table has grown under statements that were prepared
+// when it was small.
+func TestPlansOfWrites(t *testing.T) {
+	postgresDSN(t)
+	store := open(t, sqlstore.PostgreSQL, t.TempDir())
+	defer store.Close()
+	ctx := t.Context()
+	conn, err := store.db.Conn(ctx) // prepared statements are the session's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	entries := store.prefix + "entries"
+	const each = 100
+	exec("ALTER TABLE " + entries + " SET (autovacuum_enabled = false)")
+	exec("VACUUM ANALYZE " + entries)
+	exec("PREPARE add AS " + store.AddStatement("q", make([]queue.Item, each)))
+	exec("PREPARE put_off AS " + store.PutOffStatement())
+	execute := func(round int) string {
+		var b strings.Builder
+		b.WriteString("EXECUTE add('q', 0, 0, ''")
+		for i := range each {
+			fmt.Fprintf(&b, ", 'new %d %d', 'k', '\\x00'", round, i)
+		}
+		return b.String() + ")"
+	}
+	const one = "EXECUTE put_off('q', 'i7', 7, 'me', 1)"
+	for range 10 { // so that a generic plan is thought of
+		exec(one)
+	}
+	for round := range 10 {
+		exec(execute(round))
+	}
+	exec(fmt.Sprintf(`INSERT INTO %s (queue, id, ord_key, body, state, added_at, since, due)
+		SELECT 'q', 'i' || i, 'k', repeat('x', 200)::bytea, 0, 1, 1, 1 FROM generate_series(1, 50000) AS i`, entries))
+	for _, state := range []string{"freshly filled, never analysed", "analysed"} {
+		for _, statement := range []string{execute(10), one} {
+			if plan := explain(t, conn, statement); strings.Contains(plan, "Seq Scan on "+entries) || !strings.Contains(plan, entries+"_pkey") {
+				t.Errorf("%s:\n%s", state, plan)
+			}
+		}
+		exec("ANALYZE " + entries)
+	}
+}
+
 func explain(t *testing.T, conn *sql.Conn, statement string) string {
 	t.Helper()
 	rows, err := conn.QueryContext(context.WithoutCancel(t.Context()), "EXPLAIN "+statement)

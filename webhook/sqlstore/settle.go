@@ -48,7 +48,7 @@ func (s *Store) Settle(ctx context.Context, queueName, owner string, outcomes ..
 // oursWaiting is the condition that $4 may settle the waiting entry with $2 and $3 in
 // the queue $1.
 const oursWaiting = `queue = $1 AND id = $2 AND seq = $3 AND state + 0 = 0
-	AND (owner = $4 OR EXISTS (SELECT 1 FROM {p}leases WHERE {p}leases.name = $1 AND {p}leases.owner = $4))`
+	AND (owner = $4 OR EXISTS (SELECT 1 FROM {p}leases WHERE {p}leases.name = $1 AND {p}leases.owner = $4)) AND {replan}`
 
 func (s *Store) settleDead(ctx context.Context, queueName, owner string, o queue.Outcome) error {
 	_, err := s.exec(ctx, "settle as dead",
@@ -56,6 +56,8 @@ func (s *Store) settleDead(ctx context.Context, queueName, owner string, o queue
 		queueName, o.ID, o.Seq, owner, queue.CutReason(o.Reason))
 	return err
 }
+
+const putOff = `UPDATE {p}entries SET due = {now} + $5, delay = $5, `
 
 // putOff settles a waiting entry as waiting.
 func (s *Store) putOff(ctx context.Context, queueName, owner string, o queue.Outcome) error {
@@ -66,7 +68,7 @@ func (s *Store) putOff(ctx context.Context, queueName, owner string, o queue.Out
 	case o.After > 0:
 		set += `, tries = tries + 1`
 	}
-	_, err := s.exec(ctx, "put off", `UPDATE {p}entries SET due = {now} + $5, delay = $5, `+set+` WHERE `+oursWaiting, args...)
+	_, err := s.exec(ctx, "put off", putOff+set+` WHERE `+oursWaiting, args...)
 	return err
 }
 
@@ -126,7 +128,7 @@ func (s *Store) Revise(ctx context.Context, queueName string, e queue.Entry, wit
 		content, args = `$4, $5`, append(args, with.Key, present(with.Body))
 	}
 	n, err := s.exec(ctx, "revise", `INSERT INTO {p}entries (queue, id, ord_key, body, added_at, since, due)
-		SELECT queue, id, `+content+`, {now}, {now}, {now} FROM {p}entries WHERE queue = $1 AND id = $2 AND seq = $3 AND state + 0 = 2
+		SELECT queue, id, `+content+`, {now}, {now}, {now} FROM {p}entries WHERE queue = $1 AND id = $2 AND seq = $3 AND state + 0 = 2 AND {replan}
 		ON CONFLICT (queue, id) DO UPDATE
 		SET seq = excluded.seq, ord_key = excluded.ord_key, body = excluded.body, state = 0,
 			added_at = excluded.added_at, since = excluded.since, due = excluded.due, delay = 0, owner = '', tries = 0, reason = ''

@@ -25,6 +25,7 @@ func addition(ids ...string) queue.Addition {
 
 // TestLockedFile has another program keep the write lock for too long.
 func TestLockedFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := sqlite(t, strings.Replace(sqlstore.SQLiteDSN(path), "busy_timeout(3000)", "busy_timeout(1000)", 1))
 	store, err := sqlstore.New(db, sqlstore.SQLite)
@@ -302,6 +303,7 @@ func TestWALIsGivenBack(t *testing.T) {
 
 // TestIdleWritesNothing leaves an emitter alone when it has nothing to do.
 func TestIdleWritesNothing(t *testing.T) {
+	t.Parallel()
 	quiet := 2 * time.Second
 	if os.Getenv(fullEnv) == "full" {
 		quiet = time.Minute

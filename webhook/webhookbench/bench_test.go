@@ -24,27 +24,39 @@ import (
 
 const secret = "benchmark-secret-0123456789abcdef"
 
-// BenchmarkDeliver100 measures how long an emitter takes from a queue of 100
-// stored changes to the answer, the store's part included, against json.Marshal,
-// hmac.New and go-retryablehttp for the same 100 changes, as xByHand.
-func BenchmarkDeliver100(b *testing.B) {
+// BenchmarkDeliver measures how long an emitter takes from a queue of stored
+// changes to the answer, the store's part included, against a POST of the ready
+// bytes, as xRaw, and against json.Marshal, hmac.New and go-retryablehttp for the
+// same changes, as xByHand. An emitter encodes changes when they are emitted, not
+// when they are delivered; encoded-xRaw is both.
+func BenchmarkDeliver(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))
 	defer server.Close()
 	url := server.URL + "/api/0/organizations/acme/flags/hooks/provider/generic/"
-	changes := someChanges(100)
-	items := newItems(b, url, changes)
-	ours := newDeliverer(b, url, server.Client(), items)
-	byHand := newByHand(url, server.Client(), changes)
+	for _, n := range []int{1, 3, 10, 30, 100, 300} {
+		b.Run(fmt.Sprintf("changes=%d", n), func(b *testing.B) {
+			changes := someChanges(n)
+			d := newDeliverer(b, url, server.Client(), changes)
+			byHand := newByHand(b, url, server.Client(), changes)
+			raw := newRaw(b, url, server.Client(), changes)
+			encoded := func() {
+				d.encode(b, changes)
+				d.deliver()
+			}
 
-	ours()
-	byHand(b)
-	ratio := benchratio.Of(ours, func() { byHand(b) }, 20)
-	for b.Loop() {
-		ours()
+			encoded()
+			for b.Loop() {
+				d.deliver()
+			}
+			const calls = 40
+			b.ReportMetric(benchratio.Of(d.deliver, raw, calls), "xRaw")
+			b.ReportMetric(benchratio.Of(encoded, raw, calls), "encoded-xRaw")
+			b.ReportMetric(benchratio.Of(byHand, raw, calls), "byHand-xRaw")
+			b.ReportMetric(benchratio.Of(d.deliver, byHand, calls), "xByHand")
+		})
 	}
-	b.ReportMetric(ratio, "xByHand")
 }
 
 func someChanges(n int) []webhook.Change {
@@ -66,23 +78,16 @@ func newClient(b *testing.B, url string, transport *http.Client) *webhook.Client
 	return client
 }
 
-func newItems(b *testing.B, url string, changes []webhook.Change) []queue.Item {
-	emitter, err := webhook.NewEmitter(newClient(b, url, nil), newLoop(nil), webhook.EmitterConfig{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer emitter.Close(b.Context())
-	items, err := emitter.Items(changes...)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return items
+// deliverer is an emitter with a store that has the same items again each time.
+type deliverer struct {
+	emitter *webhook.Emitter
+	store   *loop
 }
 
-// newDeliverer returns a function that has an emitter deliver the items once.
-func newDeliverer(b *testing.B, url string, transport *http.Client, items []queue.Item) func() {
-	store := newLoop(items)
-	emitter, err := webhook.NewEmitter(newClient(b, url, transport), store, webhook.EmitterConfig{Linger: -1})
+func newDeliverer(b *testing.B, url string, transport *http.Client, changes []webhook.Change) *deliverer {
+	store := &loop{ask: make(chan struct{}), settled: make(chan struct{})}
+	emitter, err := webhook.NewEmitter(newClient(b, url, transport), store,
+		webhook.EmitterConfig{Linger: -1, BatchSize: len(changes)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -92,10 +97,27 @@ func newDeliverer(b *testing.B, url string, transport *http.Client, items []queu
 		defer cancel()
 		emitter.Close(ctx)
 	})
-	return func() {
-		store.ask <- struct{}{}
-		<-store.settled
+	d := &deliverer{emitter, store}
+	d.encode(b, changes)
+	return d
+}
+
+// encode makes items of the changes, as Emit does, and stores them.
+func (d *deliverer) encode(b *testing.B, changes []webhook.Change) {
+	items, err := d.emitter.Items(changes...)
+	if err != nil {
+		b.Fatal(err)
 	}
+	d.store.entries = d.store.entries[:0]
+	for i, item := range items {
+		d.store.entries = append(d.store.entries, queue.Entry{Item: item, Seq: int64(i + 1)})
+	}
+}
+
+// deliver has the stored items delivered once.
+func (d *deliverer) deliver() {
+	d.store.ask <- struct{}{}
+	<-d.store.settled
 }
 
 // loop is a store that has the same items again each time it is asked, so that
@@ -105,14 +127,6 @@ type loop struct {
 	entries      []queue.Entry
 	ask, settled chan struct{}
 	asked        bool // by the one goroutine that delivers
-}
-
-func newLoop(items []queue.Item) *loop {
-	l := &loop{ask: make(chan struct{}), settled: make(chan struct{})}
-	for i, item := range items {
-		l.entries = append(l.entries, queue.Entry{Item: item, Seq: int64(i + 1)})
-	}
-	return l
 }
 
 func (l *loop) Lease(context.Context, string, string, time.Duration) (time.Duration, error) {
@@ -147,34 +161,12 @@ func (l *loop) Settle(context.Context, string, string, ...queue.Outcome) error {
 
 // newByHand returns a function that encodes, signs and posts the changes as one
 // would without this library.
-func newByHand(url string, transport *http.Client, changes []webhook.Change) func(b *testing.B) {
+func newByHand(b *testing.B, url string, transport *http.Client, changes []webhook.Change) func() {
 	client := retryablehttp.NewClient()
 	client.HTTPClient = transport
 	client.Logger = nil
-	type author struct {
-		ID   string `json:"id"`
-		Type string `json:"type"`
-	}
-	type change struct {
-		Action    string    `json:"action"`
-		ChangeID  int64     `json:"change_id"`
-		CreatedAt time.Time `json:"created_at"`
-		CreatedBy author    `json:"created_by"`
-		Flag      string    `json:"flag"`
-	}
-	type payload struct {
-		Data []change       `json:"data"`
-		Meta map[string]int `json:"meta"`
-	}
-	return func(b *testing.B) {
-		p := payload{Meta: map[string]int{"version": 1}}
-		for _, c := range changes {
-			p.Data = append(p.Data, change{string(c.Action), c.ChangeID, c.CreatedAt, author{c.CreatedBy.ID, string(c.CreatedBy.Type)}, c.Flag})
-		}
-		body, err := json.Marshal(p)
-		if err != nil {
-			b.Fatal(err)
-		}
+	return func() {
+		body := marshal(b, changes)
 		mac := hmac.New(sha256.New, []byte(secret))
 		mac.Write(body)
 		request, err := retryablehttp.NewRequestWithContext(b.Context(), http.MethodPost, url, bytes.NewReader(body))
@@ -190,4 +182,45 @@ func newByHand(url string, transport *http.Client, changes []webhook.Change) fun
 		_, _ = io.Copy(io.Discard, response.Body)
 		response.Body.Close()
 	}
+}
+
+// newRaw returns a function that posts what is encoded already.
+func newRaw(b *testing.B, url string, transport *http.Client, changes []webhook.Change) func() {
+	body := marshal(b, changes)
+	return func() {
+		response, err := transport.Post(url, "application/json", bytes.NewReader(body))
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+	}
+}
+
+// marshal encodes changes by encoding/json.
+func marshal(b *testing.B, changes []webhook.Change) []byte {
+	type author struct {
+		ID   string `json:"id"`
+		Type string `json:"type"`
+	}
+	type change struct {
+		Action    string    `json:"action"`
+		ChangeID  int64     `json:"change_id"`
+		CreatedAt time.Time `json:"created_at"`
+		CreatedBy author    `json:"created_by"`
+		Flag      string    `json:"flag"`
+	}
+	type payload struct {
+		Data []change       `json:"data"`
+		Meta map[string]int `json:"meta"`
+	}
+	p := payload{Meta: map[string]int{"version": 1}}
+	for _, c := range changes {
+		p.Data = append(p.Data, change{string(c.Action), c.ChangeID, c.CreatedAt, author{c.CreatedBy.ID, string(c.CreatedBy.Type)}, c.Flag})
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return body
 }

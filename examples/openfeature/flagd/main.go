@@ -11,7 +11,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -27,7 +26,7 @@ import (
 var flags []byte
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "flagd:", err)
 		os.Exit(1)
 	}
@@ -42,7 +41,7 @@ func watch(ctx context.Context, user string) {
 	sentry.GetHubFromContext(ctx).CaptureException(fmt.Errorf("playback failed for %s", user))
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context) error {
 	var sent flagtracktest.Transport // yours sends: leave it out, and set your DSN
 	if err := sentry.Init(sentry.ClientOptions{Dsn: "http://key@127.0.0.1/1", Transport: &sent}); err != nil {
 		return err
@@ -67,7 +66,7 @@ func run(ctx context.Context, out io.Writer) error {
 	defer openfeature.Shutdown()
 	for _, user := range []string{"ada", "grace"} {
 		watch(flagtrack.Fork(ctx), user) // in an HTTP service, sentryhttp gives each request its own
-		fmt.Fprintln(out, sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
+		fmt.Println(sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
 	}
 	return nil
 }

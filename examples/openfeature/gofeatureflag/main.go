@@ -10,7 +10,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/getsentry/sentry-go"
@@ -26,7 +25,7 @@ import (
 var flags []byte
 
 func main() {
-	if err := run(context.Background(), os.Stdout); err != nil {
+	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "gofeatureflag:", err)
 		os.Exit(1)
 	}
@@ -59,7 +58,7 @@ func watch(ctx context.Context, user string) {
 	sentry.GetHubFromContext(ctx).CaptureException(fmt.Errorf("playback failed for %s", user))
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context) error {
 	var sent flagtracktest.Transport // yours sends: leave it out, and set your DSN
 	if err := sentry.Init(sentry.ClientOptions{Dsn: "http://key@127.0.0.1/1", Transport: &sent}); err != nil {
 		return err
@@ -74,7 +73,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	for _, user := range []string{"ada", "grace"} {
 		watch(flagtrack.Fork(ctx), user) // in an HTTP service, sentryhttp gives each request its own
-		fmt.Fprintln(out, sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
+		fmt.Println(sent.Last().Exception[0].Value, flagtracktest.Flags(sent.Last()))
 	}
 	return nil
 }

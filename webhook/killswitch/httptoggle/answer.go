@@ -1,6 +1,7 @@
 package httptoggle
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,8 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
-// maxPause keeps a nonsensical Retry-After from silencing a toggler for good.
-const maxPause = time.Hour
+// maxPause is as long as a switch waits for what a Retry-After asks.
+const maxPause = time.Minute
 
 // AnswerError is an answer that is no success, or the lack of one.
 type AnswerError struct {
@@ -90,6 +91,7 @@ type answer struct {
 	retryAfter time.Duration
 	document   any // nil if the body is no JSON
 	isJSON     bool
+	isPage     bool // HTML, or XML: no answer of an API that speaks JSON
 	size       int
 }
 
@@ -105,6 +107,7 @@ func readAnswer(response *http.Response) (answer, error) {
 	}
 	if !a.isJSON {
 		a.document = nil // what was read up to the fault
+		a.isPage = bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n"), []byte("<"))
 	}
 	return a, err
 }

@@ -52,13 +52,16 @@ type Config struct {
 	Retry []int `json:"retry,omitempty"`
 
 	// Confirm says where the answer shows the state that is set. If the answer
-	// shows the other one, the switch is tried again; if it shows neither, it is
-	// done but not confirmed. Without Confirm the status alone counts.
+	// shows the other one, the switch is tried again; if it shows neither, Before
+	// is asked, and if that does not tell, it is done but not confirmed. Without
+	// Confirm the status counts. An answer that is a web page, as a login sends it
+	// with status 200, never counts: Before is asked, else it is tried again.
 	Confirm *Place `json:"confirm,omitempty"`
 	// Was says where the answer shows the state before, if it does.
 	Was *Place `json:"was,omitempty"`
-	// Before asks for the state before the switch. It is not asked when the
-	// answer has it (Was). A failure is no obstacle: the former state is then not
+	// Before asks for the state before the switch, and afterwards if the answer
+	// does not show it. Before the switch it is not asked when the answer has it
+	// (Was). A failure is no obstacle: the former state is then not
 	// known, and a person who restores the flag must say so.
 	Before *Before `json:"before,omitempty"`
 	// Message is a JSON pointer to the text in an answer that says what is wrong:

@@ -206,31 +206,45 @@ func (t *Toggler) Toggle(ctx context.Context, s killswitch.Switch) (was killswit
 	if t.was != nil {
 		was = t.was.look(a.document, v)
 	}
-	return was, t.judge(&a, v)
+	return was, t.judge(ctx, &a, v)
 }
 
 // judge says what an answer to a switch means.
-func (t *Toggler) judge(a *answer, v *values) error {
+func (t *Toggler) judge(ctx context.Context, a *answer, v *values) error {
 	switch t.config.outcomeOf(a.status) {
 	case final:
 		return killswitch.Final(t.refusal(a, v))
 	case retry:
 		return killswitch.RetryAfter(t.refusal(a, v), a.retryAfter)
 	}
-	if t.confirm == nil {
+	if t.confirm == nil && !a.isPage {
 		return nil
 	}
-	switch t.confirm.look(a.document, v) {
+	shown := killswitch.StateUnknown
+	if t.confirm != nil {
+		shown = t.confirm.look(a.document, v)
+	}
+	detail := "the answer shows the other state"
+	if shown == killswitch.StateUnknown && t.former != nil {
+		// What took the switch may not have been the flag system at all.
+		if shown, _ = t.ask(ctx, v); shown != killswitch.StateUnknown {
+			detail = "asked afterwards, it shows the other state"
+		}
+	}
+	switch shown {
 	case killswitch.StateOf(v.s.On):
 		return nil
 	case killswitch.StateUnknown:
-		detail := "the answer does not show the state"
+		if a.isPage {
+			return &AnswerError{Status: a.status, Detail: fmt.Sprintf("a web page of %d bytes, as a login or a proxy in front sends it", a.size)}
+		}
+		detail = "the answer does not show the state"
 		if !a.isJSON {
 			detail = fmt.Sprintf("a body of %d bytes that is no JSON", a.size)
 		}
 		return killswitch.Unconfirmed(&AnswerError{Status: a.status, Detail: detail})
 	}
-	return &AnswerError{Status: a.status, Detail: "the answer shows the other state"}
+	return &AnswerError{Status: a.status, Detail: detail}
 }
 
 // refusal is the error for an answer that is no success.

@@ -220,8 +220,8 @@ func TestRetryAfter(t *testing.T) {
 	s := newSystem(t)
 	toggler := newToggler(t, configOf(s.URL))
 	for value, want := range map[string]time.Duration{
-		"7": 7 * time.Second, "": 0, "-1": 0, "soon": 0, "99999999999": time.Hour, "Mon, 01 Jan 2001 00:00:00 GMT": 0,
-		time.Now().Add(40 * time.Minute).UTC().Format(http.TimeFormat): 40 * time.Minute,
+		"7": 7 * time.Second, "": 0, "-1": 0, "soon": 0, "99999999999": time.Minute, "Mon, 01 Jan 2001 00:00:00 GMT": 0,
+		time.Now().Add(40 * time.Second).UTC().Format(http.TimeFormat): 40 * time.Second,
 	} {
 		s.says(429, "", "Retry-After", value)
 		_, err := toggler.Toggle(t.Context(), off())
@@ -271,7 +271,8 @@ func TestConfirmation(t *testing.T) {
 		{`{"environments":null}`, "unconfirmed", killswitch.StateUnknown},
 		{`{}`, "unconfirmed", killswitch.StateUnknown},
 		{``, "unconfirmed", killswitch.StateUnknown},
-		{`<html>`, "unconfirmed", killswitch.StateUnknown},
+		{"\ufeff\n<!DOCTYPE html><title>Log in</title>", "a web page", killswitch.StateUnknown},
+		{`OK`, "unconfirmed", killswitch.StateUnknown},
 		{`{"environments":{"production":{"on":false,"on":false}}}`, "unconfirmed", killswitch.StateUnknown},
 		{strings.Repeat(" ", httptoggle.MaxAnswer) + `{}`, "unconfirmed", killswitch.StateUnknown},
 	} {
@@ -284,11 +285,64 @@ func TestConfirmation(t *testing.T) {
 			got = "unconfirmed"
 		case err != nil && strings.Contains(err.Error(), "the other state"):
 			got = "the other state"
+		case err != nil && strings.Contains(err.Error(), "a web page"):
+			got = "a web page"
 		case err != nil:
 			got = err.Error()
 		}
 		if got != c.want || was != c.was {
 			t.Errorf("%.80s: %s (%v), was %s", c.body, got, err, was)
+		}
+	}
+}
+
+// An answer that does not show the state may not be the flag system's: a login's
+// page has status 200, too. Where the state can be asked for, it is.
+func TestDoubtfulAnswersAreAskedAgain(t *testing.T) {
+	setToken(t)
+	s := newSystem(t)
+	pointer := httptoggle.Place{Pointer: "/on"}
+	for name, c := range map[string]struct {
+		confirm, before bool
+		answer, after   string
+		want            string
+	}{
+		"a page, off all the same":       {true, true, "<html>", `{"on":false}`, ""},
+		"a page, still on":               {true, true, "<html>", `{"on":true}`, "asked afterwards, it shows the other state"},
+		"a page twice":                   {true, true, "<html>", "<html>", "a web page"},
+		"a page, nobody to ask":          {true, false, "<html>", "", "a web page"},
+		"a page without confirm":         {false, false, "<html>", "", "a web page"},
+		"a page without confirm, on":     {false, true, "<html>", `{"on":true}`, "asked afterwards, it shows the other state"},
+		"nothing, off":                   {true, true, "", `{"on":false}`, ""},
+		"nothing, on":                    {true, true, "", `{"on":true}`, "asked afterwards, it shows the other state"},
+		"nothing, nothing":               {true, true, "", "{}", "the answer does not show the state"},
+		"nothing without confirm":        {false, true, "", `{"on":true}`, ""},
+		"JSON without the state, on":     {true, true, "{}", `{"on":true}`, "asked afterwards, it shows the other state"},
+		"text without confirm or before": {false, false, "OK", "", ""},
+	} {
+		config := configOf(s.URL)
+		if c.confirm {
+			config.Confirm = &pointer
+		}
+		if c.before {
+			config.Before = &httptoggle.Before{URL: s.URL + "/api/flags/${target.flag}?env=${target.environment}", Place: pointer}
+		}
+		s.mu.Lock()
+		s.answer = func(w http.ResponseWriter, r *http.Request) {
+			text := c.answer
+			if r.Method == http.MethodGet {
+				text = c.after
+			}
+			_, _ = io.WriteString(w, text)
+		}
+		s.mu.Unlock()
+		_, err := newToggler(t, config).Toggle(t.Context(), off())
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) && !strings.Contains(err.Error(), "no JSON") {
+			t.Errorf("%s: %v", name, err)
+		}
+		steer, _ := errors.AsType[*killswitch.ToggleError](err)
+		if unconfirmed := steer != nil && steer.Unconfirmed; unconfirmed != (name == "nothing, nothing") {
+			t.Errorf("%s: unconfirmed %t", name, unconfirmed)
 		}
 	}
 }

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
+)
+
+// receiving is a configuration that takes webhooks, and watches a file.
+func receiving(sentry *webhooktest.Server, folder string, doors ...door) config {
+	return config{
+		Listen: "127.0.0.1:0", ReceiveListen: "127.0.0.1:0", Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), AllowHTTP: true,
+		Sources:    []fileSource{{Name: "checkout", Format: "flagd", File: filepath.Join(folder, "flags.json")}},
+		AuthorWait: setup.Duration(3 * time.Second), Receive: doors,
+		env: secretsOf, database: func() string { return "" }, flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
+	}
+}
+
+const productSecret = "the-secret-of-a-product"
+
+func secretsOf(name string) string {
+	return map[string]string{"SECRET": productSecret, "SECRET_NEXT": "the-next-secret-of-a-product"}[name]
+}
+
+// post posts a body as GrowthBook signs it, or with the secret in a header.
+func post(t testing.TB, target, secret, body string) (int, string) {
+	t.Helper()
+	signature, err := signing.Sign(signing.NewSecret(secret), []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-GrowthBook-Signature", signature)
+	request.Header.Set("X-Flipt-Webhook-Signature", signature)
+	request.Header.Set("X-Secret", secret)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, strings.TrimSpace(string(text))
+}
+
+func growthBookBody(flag string, n int) string {
+	return fmt.Sprintf(`{"event":"feature.updated","object":"feature","created":%d,"data":{"object":{"id":%q,"n":%d}},"user":{"email":"ada@example.com"},"environments":["production"]}`, time.Now().UnixMilli(), flag, n)
+}
+
+func TestReceiveConfigIsChecked(t *testing.T) {
+	sentry, folder := standIn(t), t.TempDir()
+	file, flags := filepath.Join(folder, "flagwatch.json"), filepath.Join(folder, "flags.json")
+	write(t, flags, demoFlagd)
+	for reason, doors := range map[string]string{
+		"product is none of":             `{"product":"x","secret_from":"SECRET"}`,
+		"secret_from must":               `{"product":"flipt"}`,
+		"NOTHING or NOTHING_FILE must":   `{"product":"flipt","secret_from":"NOTHING"}`,
+		"environments is a setting of":   `{"product":"flipt","secret_from":"SECRET","environments":["x"]}`,
+		"no source is called":            `{"product":"flipt","secret_from":"SECRET","sources":["x"]}`,
+		"path has to begin":              `{"product":"flipt","secret_from":"SECRET","path":"x"}`,
+		"Watchers must be set":           `{"product":"any","secret_from":"SECRET","header":"X-Secret"}`,
+		"has to be the name of a header": `{"product":"any","secret_from":"SECRET","sources":["flagd:flags.json"]}`,
+		"two have the name":              `{"product":"flipt","secret_from":"SECRET"},{"product":"flipt","secret_from":"SECRET","path":"/x"}`,
+		"or the path /x":                 `{"product":"flipt","secret_from":"SECRET","path":"/x"},{"product":"growthbook","secret_from":"SECRET","path":"/x"}`,
+		"would be reported twice":        `{"product":"go-feature-flag","secret_from":"SECRET"}`,
+		"unknown field":                  `{"product":"flipt","secret":"x"}`,
+	} {
+		write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`},{"format":"go-feature-flag","file":`+quote(flags)+`}],"receive":[`+doors+`]}`)
+		var out, trouble bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		env := environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret, "SECRET", productSecret)
+		if code := run(ctx, []string{"-config", file}, env, &out, &trouble); code != 1 || !strings.Contains(trouble.String(), reason) {
+			t.Errorf("%s: %d, %s", reason, code, &trouble)
+		}
+		cancel()
+	}
+	write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"receive":[{"product":"flipt","secret_from":"SECRET"}]}`)
+	var out, trouble bytes.Buffer
+	env := environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret, "SECRET", productSecret, "SECRET_NEXT", "another-secret")
+	if code := run(t.Context(), []string{"-config", file, "-check"}, env, &out, &trouble); code != 0 || !strings.Contains(out.String(), "flipt posts to :8082/webhooks/flipt, signed with one of 2 secrets") {
+		t.Errorf("%d: %s%s", code, &out, &trouble)
+	}
+}
+
+// TestReceive runs the service, posts to it, and looks at what it says of itself.
+func TestReceive(t *testing.T) {
+	sentry, folder := standIn(t), t.TempDir()
+	write(t, filepath.Join(folder, "flags.json"), demoFlagd)
+	c := receiving(sentry, folder, door{Product: "growthbook", SecretFrom: "SECRET"}, door{Product: "any", Name: "vwo", SecretFrom: "SECRET", Header: "X-Secret", Author: "/by", Sources: []string{"checkout"}})
+	reader, log := io.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		err := serve(ctx, c, slog.New(slog.NewTextHandler(log, nil)))
+		_ = log.Close()
+		ended <- err
+	}()
+	found := make(chan string, 2)
+	go func() {
+		all, buffer := "", make([]byte, 4096)
+		for _, what := range []string{`webhooks=(\S+:\d+)`, `listen=(\S+)`, ""} {
+			for {
+				n, err := reader.Read(buffer)
+				all += string(buffer[:n])
+				if match := regexp.MustCompile(what).FindStringSubmatch(all); what != "" && match != nil {
+					found <- match[1]
+					break
+				}
+				if err != nil {
+					return
+				}
+			}
+		}
+	}()
+	hooks, base := "http://"+<-found, "http://"+<-found
+	page := func(path string) (int, string) {
+		answer, err := http.Get(base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		defer http.DefaultClient.CloseIdleConnections()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(text)
+	}
+	for i, with := range []string{productSecret, "the-next-secret-of-a-product"} {
+		if status, text := post(t, hooks+"/webhooks/growthbook", with, growthBookBody("a", i)); status != 200 || text != "accepted" {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	body := growthBookBody("b", 0)
+	for range 3 {
+		post(t, hooks+"/webhooks/growthbook", productSecret, body)
+	}
+	for range 4 {
+		if status, _ := post(t, hooks+"/webhooks/growthbook", "a-wrong-secret", body); status != 401 {
+			t.Error(status)
+		}
+	}
+	post(t, hooks+"/webhooks/growthbook", productSecret, `{"event":"experiment.started"}`)
+	for range 4 {
+		post(t, hooks+"/webhooks/growthbook", "a-wrong-secret", body)
+	}
+	for path, want := range map[string]int{"/webhooks/flipt": 404, "/healthz": 404, "/metrics": 404} {
+		if status, _ := post(t, hooks+path, productSecret, body); status != want {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	for range 400 { // until there is a baseline
+		if _, text := page("/metrics"); strings.Contains(text, `flagwatch_flags{source="checkout"} 2`) {
+			break
+		}
+		time.Sleep(25 * time.Millisecond) // a real server
+	}
+	time.Sleep(time.Second)
+	write(t, filepath.Join(folder, "flags.json"), strings.Replace(demoFlagd, "ENABLED", "DISABLED", 1))
+	if status, text := post(t, hooks+"/webhooks/vwo", productSecret, `{"by":"grace@example.com"}`); status != 200 {
+		t.Errorf("%d %s", status, text)
+	}
+	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	all, err := sentry.WaitChanges(wait, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := all[len(all)-1]; len(all) != 4 || last.Flag != "new-checkout" || last.CreatedBy.ID != "grace@example.com" {
+		t.Errorf("%+v", all)
+	}
+	status, text := page("/healthz")
+	for _, want := range []string{"DEAF?   webhooks of growthbook: the last at 20", "3 changes, 0 authors lent", "; 4 wrong signatures in a row", `1 of no use, ["experiment.started"]`, "ok      webhooks of vwo: the last at 20"} {
+		if status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%d: %s\nwithout %s", status, text, want)
+		}
+	}
+	_, text = page("/metrics")
+	for _, want := range []string{
+		`flagwatch_webhooks_total{receiver="growthbook",result="accepted"} 3`, `flagwatch_webhooks_total{receiver="growthbook",result="repeated"} 2`,
+		`flagwatch_webhooks_total{receiver="growthbook",result="forged"} 8`, `flagwatch_webhook_wrong_signatures_run{receiver="growthbook"} 4`,
+		`flagwatch_webhook_authors_total{receiver="vwo"} 1`, `flagwatch_webhook_last_authentic_seconds{receiver="vwo"} 1`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s\nwithout %s", text, want)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReceiveInReplicas: two processes on one database take the same webhooks at
+// the same time, and watch the same file.
+func TestReceiveInReplicas(t *testing.T) {
+	databases := map[string]string{"SQLite": ""}
+	if url := os.Getenv("SENTRYFLAGS_TEST_POSTGRES"); url != "" {
+		databases["PostgreSQL"] = url
+	}
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			sentry, folder := standIn(t), t.TempDir()
+			write(t, filepath.Join(folder, "flags.json"), demoFlagd)
+			c := receiving(sentry, folder,
+				door{Product: "growthbook", SecretFrom: "SECRET", Name: filepath.Base(filepath.Dir(folder))},
+				door{Product: "any", Name: "vwo", SecretFrom: "SECRET", Header: "X-Secret", Author: "/by", Flags: "/flags", Sources: []string{"checkout"}})
+			if c.Lag = setup.Duration(2 * time.Second); url != "" {
+				c.Store, c.database = "", func() string { return url }
+				c.Sources[0].Name, c.Receive[1].Sources[0] = folder, folder // the database outlives the test
+			}
+			var servers []*httptest.Server
+			for range 2 {
+				s, err := newService(c, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				server := httptest.NewServer(s.webhooks())
+				t.Cleanup(func() {
+					server.Close()
+					if err := s.close(context.Background()); err != nil {
+						t.Error(err)
+					}
+				})
+				servers = append(servers, server)
+				for s.watchers[0].Stats().Version == 0 {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+			const webhooks = 25
+			var posts sync.WaitGroup
+			for i := range webhooks {
+				body := growthBookBody(fmt.Sprintf("flag-%d", i), i)
+				for j := range 4 {
+					posts.Go(func() {
+						if status, text := post(t, servers[j%2].URL+c.doorPath(0), productSecret, body); status != 200 {
+							t.Errorf("%d %s", status, text)
+						}
+					})
+				}
+			}
+			posts.Wait()
+			time.Sleep(time.Second) // files, and their times
+			write(t, filepath.Join(folder, "flags.json"), strings.Replace(demoFlagd, "ENABLED", "DISABLED", 1))
+			for _, server := range servers {
+				post(t, server.URL+c.doorPath(1), productSecret, `{"by":"grace@example.com","flags":["new-checkout"]}`)
+			}
+			wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if _, err := sentry.WaitChanges(wait, webhooks+1); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second) // and no more come
+			all := sentry.Changes()
+			raw, _ := json.Marshal(all)
+			if len(all) != webhooks+1 || strings.Count(string(raw), "grace@example.com") != 1 {
+				t.Errorf("%d: %s", len(all), raw)
+			}
+		})
+	}
+}
+
+func (c config) doorPath(i int) string {
+	_, path, _ := c.Receive[i].config(c.env)
+	return path
+}
+
+// TestReadme reads the entries of the README as the configuration has them, and
+// runs its shell commands.
+func TestReadme(t *testing.T) {
+	raw, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := string(raw)
+	blocks := func(language string) []string {
+		var found []string
+		for _, match := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(readme, -1) {
+			found = append(found, match[1])
+		}
+		return found
+	}
+	doors := 0
+	for _, block := range blocks("json") {
+		if !strings.HasPrefix(block, `{"product"`) {
+			continue
+		}
+		doors++
+		var d door
+		decoder := json.NewDecoder(strings.NewReader(block))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&d); err != nil {
+			t.Errorf("%s: %v", block, err)
+		}
+		_, path, err := d.config(func(name string) string {
+			return map[bool]string{true: productSecret}[!strings.HasSuffix(name, "_FILE")]
+		})
+		if err != nil || !strings.Contains(readme, path) && d.Product != "any" {
+			t.Errorf("%s: %s, %v", block, path, err)
+		}
+	}
+	if doors != 4 {
+		t.Errorf("%d entries", doors)
+	}
+	sentry, folder := standIn(t), t.TempDir()
+	env := environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret, "GROWTHBOOK_WEBHOOK_SECRET", productSecret)
+	c, err := readConfig("flagwatch.json", env)
+	if err != nil || len(c.Receive) == 0 {
+		t.Fatal(err)
+	}
+	for _, d := range c.Receive {
+		if _, _, err := d.config(c.env); err != nil || c.reportsTwice(d) != nil || !c.lends(d.Sources[0]) {
+			t.Error(err)
+		}
+	}
+	for _, tool := range []string{"bash", "curl", "openssl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	write(t, filepath.Join(folder, "flags.json"), demoFlagd)
+	s, err := newService(receiving(sentry, folder, door{Product: "growthbook", SecretFrom: "SECRET"}), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.webhooks())
+	for _, block := range blocks("sh") {
+		if !strings.Contains(block, "curl") {
+			continue
+		}
+		command := exec.Command("bash", "-euc", strings.ReplaceAll(block, "http://localhost:8082", server.URL))
+		command.Env = append(os.Environ(), "GROWTHBOOK_WEBHOOK_SECRET="+productSecret)
+		if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "200 OK") {
+			t.Errorf("%s, %v", out, err)
+		}
+	}
+	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if all, err := sentry.WaitChanges(wait, 1); err != nil || all[0].CreatedBy.ID != "you@example.com" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	server.Close()
+	if err := s.close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

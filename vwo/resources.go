@@ -65,12 +65,7 @@ func (c *Client) Features(ctx context.Context) ([]Feature, error) {
 	var all []Feature
 	known := map[string]bool{}
 	for page := range maxFeaturePages {
-		query := url.Values{"limit": {strconv.Itoa(featurePage)}, "offset": {strconv.Itoa(page * featurePage)}}
-		body, err := c.get(ctx, "features", query)
-		if err != nil {
-			return nil, err
-		}
-		listed, err := readList[featureJSON](body)
+		listed, err := c.featuresAt(ctx, page)
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +83,16 @@ func (c *Client) Features(ctx context.Context) ([]Feature, error) {
 		}
 	}
 	return nil, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: fmt.Sprintf("more than %d features", maxFeaturePages*featurePage)}
+}
+
+// featuresAt reads one page of the features, from 0.
+func (c *Client) featuresAt(ctx context.Context, page int) ([]featureJSON, error) {
+	query := url.Values{"limit": {strconv.Itoa(featurePage)}, "offset": {strconv.Itoa(page * featurePage)}}
+	body, err := c.get(ctx, "features", query)
+	if err != nil {
+		return nil, err
+	}
+	return readList[featureJSON](body)
 }
 
 // Environments lists the environments of all projects of the account. It fails

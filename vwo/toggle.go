@@ -132,9 +132,11 @@ const maxListed = 20
 
 // Check proves that the token works and that each target exists, without
 // changing anything: run it when a program starts rather than when an alert
-// fires. It takes one request for the environments and one for each distinct
-// feature, a second apart, and more to list the features that there are when one
-// is not found.
+// fires. It takes one request for the environments, one for the first hundred
+// features, and one for each distinct feature that is not among them, a second
+// apart: as few as can be, because a switch that another process makes with the
+// same token meanwhile may be refused. More list the features that there are when
+// one is not found.
 //
 // All that is missing is reported at once, each wrapping [ErrNotFound] or
 // [ErrInvalidName], with what there is instead. Whether the token may switch what
@@ -147,6 +149,15 @@ func (c *Client) Check(ctx context.Context, targets ...killswitch.Target) error 
 	var missing []error
 	checked := map[string]bool{}
 	listed := ""
+	if len(targets) > 2 {
+		first, err := c.featuresAt(ctx, 0)
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnexpectedAnswer) {
+			return fmt.Errorf("vwo: read the features: %w", err)
+		}
+		for _, f := range first {
+			checked["feature "+quote(f.feature().ID)], checked["feature "+quote(f.feature().Key)] = true, true
+		}
+	}
 	for _, t := range targets {
 		target, err := targetOf(t)
 		if err != nil {

@@ -65,10 +65,12 @@ func TestReadConfig(t *testing.T) {
 	for content, problem := range map[string]string{
 		`{"wait": "15m"}`:                "",
 		`{"wait": "15m"} ` + "\n":        "",
-		`{"wait": "15m"} {}`:             "more than one object",
-		`{"wait": "15m"} x`:              "more than one object",
+		`{"wait": "15m"} {}`:             "after top-level value",
+		`{"wait": "15m"} x`:              "after top-level value",
 		`{"wait": "soon"}`:               "duration",
 		`{"wait": "15m", "weight": "1"}`: "weight",
+		`{"wait": "1m", "wait": "15m"}`:  "duplicate",
+		`{"Wait": "15m"}`:                "unknown field",
 		``:                               "EOF",
 	} {
 		var c struct {

@@ -124,6 +124,9 @@ type Config struct {
 	OnReport func(Report)
 }
 
+// WithDefaults returns a copy in which every field that has a default is set.
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	c.Queue = cmp.Or(c.Queue, "killswitch")
 	c.Poll = cmp.Or(c.Poll, time.Second)

@@ -152,17 +152,17 @@ func quoteAll(values []string) string {
 // and says what it fails at. It is empty if no rule is anywhere near: neither the
 // name nor the id agrees, not even almost.
 func closest(rules []Rule, a *alert.Alert) (text string, nearlyNamed bool) {
-	best, fewest := -1, 0
+	best, fewest, nearest := -1, 0, 0
 	var failed []Condition
 	for i := range rules {
 		rule := &rules[i]
-		nearly := rule.Alert != "" && nearlySame(rule.Alert, a.Name)
+		far, nearly := nearlySame(rule.Alert, a.Name)
 		if rule.Alert != a.Name && !nearly && (rule.AlertID == "" || rule.AlertID != a.RuleID) {
 			continue
 		}
 		fails := slices.DeleteFunc(rule.explain(a), func(c Condition) bool { return c.Holds })
-		if best < 0 || len(fails) < fewest {
-			best, fewest, failed = i, len(fails), fails
+		if best < 0 || len(fails) < fewest || len(fails) == fewest && far < nearest {
+			best, fewest, nearest, failed = i, len(fails), far, fails
 			nearlyNamed = nearly && rule.Alert != a.Name
 		}
 	}
@@ -199,8 +199,8 @@ func namedBy(rules []Rule, a *alert.Alert) string {
 }
 
 // nearlySame reports whether two names are the same but for case, white space
-// and punctuation, or up to two letters.
-func nearlySame(a, b string) bool {
+// and punctuation, or up to two letters, and how many letters it is.
+func nearlySame(a, b string) (letters int, nearly bool) {
 	fold := func(s string) []rune {
 		var kept []rune
 		for _, r := range strings.ToLower(firstRunes(s, maxQuoted)) {
@@ -212,9 +212,10 @@ func nearlySame(a, b string) bool {
 	}
 	x, y := fold(a), fold(b)
 	if len(x) == 0 || len(y) == 0 {
-		return false
+		return max(len(x), len(y)), false
 	}
-	return distance(x, y) <= min(2, min(len(x), len(y))/4)
+	letters = distance(x, y)
+	return letters, letters <= min(2, min(len(x), len(y))/4)
 }
 
 // distance is how many letters have to be changed, added or left out to make one

@@ -41,6 +41,12 @@ var (
 	// signature and none with a right one: the client secret was rotated, say. Or
 	// somebody is trying.
 	ErrBadSignatures = errors.New("killswitch: nothing but wrong signatures arrives; compare the client secret with the one in Sentry")
+	// ErrBadHeaders means that request after request came without the right second
+	// header, and none with it.
+	ErrBadHeaders = errors.New("killswitch: nothing but requests with a wrong second header arrives; compare it with the one that was added to the integration in Sentry")
+	// ErrOtherInstallation means that alert after alert was signed for another
+	// installation than Config.Installation: the integration was made anew, say.
+	ErrOtherInstallation = errors.New("killswitch: nothing but alerts for another installation arrives; compare the uuid with the one in the alerts")
 	// ErrBodyRead means that something in front of the relay reads the bodies, so
 	// that no signature can be right.
 	ErrBodyRead = errors.New("killswitch: the body was read before the relay got it; put the relay in front of the middleware that does")

@@ -203,6 +203,12 @@ func (r Rule) Warnings() []string {
 		}
 	}
 	slices.Sort(lacking)
+	if !isSlug(r.Project) {
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Project %s is no slug, which has lower-case letters, digits, - and _; see the project's settings", quote(r.Project)))
+	}
+	if r.Alert != strings.TrimSpace(r.Alert) {
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Alert %s has white space around it, which Sentry leaves out", quote(r.Alert)))
+	}
 	if len(metric) > 0 && len(lacking) > 0 {
 		which := "it never matches"
 		if len(other) > 0 {
@@ -228,6 +234,33 @@ func (r Rule) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", quote(r.Environment)))
 	}
 	return warnings
+}
+
+// NeverMatches reports whether there is no alert that the rule matches: all of
+// its triggers, or its name, are of a kind that its conditions cannot meet.
+// [Rule.Warnings] says why.
+func (r Rule) NeverMatches() bool {
+	r = r.withDefaults()
+	if !isSlug(r.Project) || r.Alert != strings.TrimSpace(r.Alert) {
+		return true
+	}
+	event := len(r.Tags) > 0 || r.Evaluated != EvaluatedAny
+	return !slices.ContainsFunc(r.When, func(t Trigger) bool {
+		switch {
+		case t.isMetric():
+			return !event && r.Level == "" && len(r.Settings) == 0 && r.Activity == "" && r.IssueType == alert.IssueTypeError
+		case t == ActivityAlertTriggered:
+			return !event && r.Environment == ""
+		}
+		return r.Activity == ""
+	})
+}
+
+// isSlug reports whether a project can be called so, or have that id.
+func isSlug(project string) bool {
+	return !strings.ContainsFunc(project, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // matches reports whether every condition holds, and whether all but Evaluated

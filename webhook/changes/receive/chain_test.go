@@ -38,7 +38,11 @@ func TestGoFeatureFlag(t *testing.T) {
 			[]string{goff("a", 1, 2, "x"), goff("a", 1, 2, "y"), goff("a", 2, 1, "x"), goff("a", 2, 1, "y"), goff("a", 1, 2, "y"), goff("a", 1, 2, "x")},
 			[]string{"updated a", "updated a", "updated a"},
 		},
-		"a copy that does not fit":  {[]string{goff("a", 1, 2, "x"), goff("a", 2, 3, "x"), goff("a", 1, 2, "x")}, []string{"updated a", "updated a"}},
+		"a copy that does not fit": {[]string{goff("a", 1, 2, "x"), goff("a", 2, 3, "x"), goff("a", 1, 2, "x")}, []string{"updated a", "updated a"}},
+		"a copy, and then its edit in earnest": {
+			[]string{goff("a", 1, 2, "x"), goff("a", 2, 3, "x"), goff("a", 1, 2, "x"), goff("a", 3, 2, "x")},
+			[]string{"updated a", "updated a", "updated a"},
+		},
 		"one that was lost between": {[]string{goff("a", 1, 2, "x"), goff("a", 3, 4, "x")}, []string{"updated a", "updated a"}},
 		"deleted, and added again": {
 			[]string{all("x", start), goff("a", 1, 0, "x"), goff("a", 1, 0, "y"), goff("a", 0, 1, "x"), goff("a", 1, 0, "x")},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
@@ -140,18 +141,18 @@ func (s fileSource) source(c config) (changes.Source, error) {
 	target := s.URL
 	if s.URLFrom != "" {
 		var err error
-		if target, err = setup.Secret(c.env, s.URLFrom); err != nil {
+		if target, err = environ.Secret(c.env, s.URLFrom); err != nil {
 			return nil, err
 		}
 	}
 	for name, from := range s.Headers {
-		if value, err := setup.Secret(c.env, from); err != nil || value == "" {
+		if value, err := environ.Secret(c.env, from); err != nil || value == "" {
 			return nil, errors.Join(err, fmt.Errorf("the header %s: %s or %s_FILE must be set", name, from, from))
 		}
 	}
 	return changes.NewURL(changes.URLConfig{URL: target, AllowHTTP: c.AllowHTTP, Limit: c.Limit, Header: func(h http.Header) {
 		for name, from := range s.Headers { // read anew, so that a file can be replaced
-			value, _ := setup.Secret(c.env, from)
+			value, _ := environ.Secret(c.env, from)
 			h.Set(name, value)
 		}
 	}})
@@ -174,7 +175,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func (c *config) readSecrets() error {
 	flagsURL, secrets, err := readWebhook(c.env)
 	c.flagsURL, c.flagsSecrets = flagsURL, secrets
-	database, failed := setup.Secret(c.env, "FLAGWATCH_DATABASE_URL")
+	database, failed := environ.Secret(c.env, "FLAGWATCH_DATABASE_URL")
 	c.database = func() string { return database }
 	switch {
 	case err != nil || failed != nil:
@@ -188,7 +189,7 @@ func (c *config) readSecrets() error {
 // readWebhook reads where Sentry is and how it is signed to.
 func readWebhook(env func(string) string) (flagsURL string, secrets []signing.Secret, err error) {
 	for _, name := range []string{"SENTRY_FLAGS_WEBHOOK_SECRET", "SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"} {
-		value, failed := setup.Secret(env, name)
+		value, failed := environ.Secret(env, name)
 		err = errors.Join(err, failed)
 		if secret := signing.NewSecret(value); !secret.IsZero() {
 			secrets = append(secrets, secret)

@@ -328,7 +328,7 @@ func (e *Emitter) lookAround(ctx context.Context) {
 func (e *Emitter) endRest(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(call, e.config.Queue, 0)
+	stats, err := e.store.Stats(call, e.config.Queue, metricsMost)
 	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats([]string{e.config.Queue}).Paused {
 		return // or this process itself has said why
 	}

@@ -26,6 +26,9 @@ type config struct {
 	// not only over loopback.
 	Console      string   `json:"console"`
 	ConsoleHosts []string `json:"console_hosts"`
+	// FormerQueues are names that the queue of changes had before, with another
+	// organisation or address of Sentry: what still waits there is delivered.
+	FormerQueues []string `json:"former_queues"`
 	// Store is the SQLite file that keeps snapshots and undelivered changes.
 	// FLAGWATCH_DATABASE_URL names a PostgreSQL instead, for several replicas.
 	Store string `json:"store"`

@@ -8,9 +8,11 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
+	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
 // serveConsole serves the page for people on an address of its own, if one is
@@ -60,13 +62,18 @@ func runQueue(ctx context.Context, file string, args []string, env func(string) 
 			if err != nil {
 				return nil, nil, err
 			}
+			if c.database() == "" {
+				if err := storefile.Exists(c.Store); err != nil {
+					return nil, nil, err
+				}
+			}
 			s := &service{}
-			store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed
+			store, err := s.openStore(c, sqlstore.WithExistingTables()) //nolint:contextcheck // it lives until it is closed
 			closeAll := func() error { return s.close(context.WithoutCancel(ctx)) }
 			if err != nil {
 				return nil, nil, errors.Join(err, closeAll())
 			}
-			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{})
+			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{FormerQueues: c.FormerQueues})
 			return inspector, closeAll, err
 		},
 	}.Run(ctx, args)

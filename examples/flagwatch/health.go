@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,17 +35,28 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(&told, "FAILED  %s, since %s: %v\n", watcher.Name(), stats.Since.UTC().Format(time.RFC3339), stats.Problem)
 	}
 	well = s.tellDoors(&told) && well
-	if stats, err := s.emitter.Stats(ctx); err != nil {
+	if stats, err := s.emitter.Inspector().Stats(ctx, healthMost); err != nil {
 		well = false
 		fmt.Fprintln(&told, "FAILED  the store cannot be asked")
 	} else {
-		fmt.Fprintf(&told, "ok      %d changes wait for Sentry, %d were refused\n", stats.Waiting, stats.Dead)
+		fmt.Fprintf(&told, "ok      %s changes wait for Sentry, %s were refused\n", counts(stats.Waiting), counts(stats.Dead))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !well {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_, _ = io.WriteString(w, told.String())
+}
+
+// healthMost is where the counts end: to count all would make a long queue look
+// like a store that does not answer.
+const healthMost = 10_000
+
+func counts(n int) string {
+	if n == healthMost {
+		return strconv.Itoa(n) + " or more"
+	}
+	return strconv.Itoa(n)
 }
 
 // metrics writes Prometheus's text format.

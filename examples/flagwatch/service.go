@@ -16,6 +16,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
@@ -49,7 +50,7 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger}); err != nil {
+	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger, FormerQueues: c.FormerQueues}); err != nil {
 		return nil, err
 	}
 	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)
@@ -89,7 +90,7 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	return changes.NewWatcher(config)
 }
 
-func (s *service) openStore(c config) (*sqlstore.Store, error) {
+func (s *service) openStore(c config, options ...sqlstore.Option) (*sqlstore.Store, error) {
 	driver, dsn, dialect := "sqlite", sqlstore.SQLiteDSN(c.Store), sqlstore.SQLite
 	if url := c.database(); url != "" {
 		if _, err := pgx.ParseConfig(url); err != nil {
@@ -101,7 +102,7 @@ func (s *service) openStore(c config) (*sqlstore.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	store, err := sqlstore.New(db, dialect)
+	store, err := sqlstore.New(db, dialect, options...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
@@ -169,9 +170,7 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		fmt.Fprintf(out, "ok      %s\n", what)
 	}
 	say("Sentry takes what is signed with the secret", client.Check(ctx))
-	s := &service{}
-	_, err = s.openStore(c) //nolint:contextcheck // closed below
-	say("the store opens", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+	say("the store opens", tryStore(ctx, c))
 	for i, each := range c.Sources {
 		definitions, name, err := each.read(ctx, c)
 		what := fmt.Sprintf("sources[%d]", i)
@@ -193,6 +192,20 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		say(what, err)
 	}
 	return failed
+}
+
+// tryStore opens the store, and makes none where there is none yet.
+func tryStore(ctx context.Context, c config) error {
+	done := func() error { return nil }
+	if c.database() == "" {
+		var err error
+		if c.Store, done, err = storefile.Trial(c.Store); err != nil {
+			return err
+		}
+	}
+	s := &service{}
+	_, err := s.openStore(c) //nolint:contextcheck // closed below
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)), done())
 }
 
 // read reads a source once.

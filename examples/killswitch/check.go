@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
@@ -172,6 +173,13 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 	reports.close()
 	if len(c.clientSecrets) == 0 {
 		return errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	}
+	if c.Store != "" { // none is made where there is none yet
+		var done func() error
+		if c.Store, done, err = storefile.Trial(c.Store); err != nil {
+			return fmt.Errorf("the store: %w", err)
+		}
+		defer func() { _ = done() }()
 	}
 	p, err := newParts(ctx, c, options{})
 	if err != nil {

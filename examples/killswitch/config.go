@@ -33,6 +33,9 @@ type fileConfig struct {
 	// not only over loopback.
 	Console      string   `json:"console"`
 	ConsoleHosts []string `json:"console_hosts"`
+	// FormerQueues are names that the queue of changes had before, with another
+	// organisation or address of Sentry: what still waits there is delivered.
+	FormerQueues []string `json:"former_queues"`
 	// Path is where Sentry posts to. Defaults to "/sentry".
 	Path string `json:"path"`
 	// Store is the SQLite file that keeps the journal and records.

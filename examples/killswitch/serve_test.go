@@ -252,6 +252,19 @@ func TestTools(t *testing.T) {
 		err := run(t.Context(), append([]string{"-config", file}, args...), env, &out, io.Discard)
 		return out.String(), err
 	}
+	for _, args := range [][]string{{"list"}, {"queue", "list"}, {"-check"}} {
+		text, err := tool(args...)
+		if (err != nil) != (args[0] != "-check") {
+			t.Errorf("%q before there is a store: %v\n%s", args, err, text)
+		}
+		var c config
+		if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &c) != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(c.Store)); err != nil || len(left) > 0 {
+			t.Errorf("%q has made %v, %v", args, left, err)
+		}
+	}
 	address, _, stop := started(t, file, env)
 	client := newHTTPClient(t)
 	switchboard.SetFaults(func(r *http.Request) vwotest.Fault {
@@ -372,6 +385,21 @@ func TestExplainTool(t *testing.T) {
 	for _, want := range []string{"ignored: no rule matches", `rule 1 comes closest; Alert: want "Checkout error rate", got "checkout error rate"`, `yes  Project: "shop"`, `no   Alert: want`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestHelp asks for help as one does before there is a configuration.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"queue", "-h"}} {
+		var log strings.Builder
+		if err := run(t.Context(), args, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%q: %v", args, err)
+		}
+		for _, want := range []string{"usage:", "killswitch ", "queue status"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%q: no %q in:\n%s", args, want, log.String())
+			}
 		}
 	}
 }

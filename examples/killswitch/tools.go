@@ -27,7 +27,7 @@ var usage = map[string]string{
 	"retry":   "retry <id>...",
 	"discard": "discard <id>...",
 	"restore": "restore -by <person> [-force] [-toggler <name>] <flag>",
-	"queue":   "queue list|show|correct|replay|discard ...",
+	"queue":   "queue status|list|show|correct|replay|discard|resume ...",
 }
 
 // printUsage says what the program can do.
@@ -67,7 +67,9 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 	tool := map[string]func(context.Context, *parts, []string, io.Writer) error{
 		"list": list, "retry": retry, "discard": discard, "restore": restore,
 	}[name]
-	p, err := newParts(ctx, c, options{logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	p, err := newParts(ctx, c, options{
+		existing: true, logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		return err
 	}

@@ -251,6 +251,10 @@ func (e *Emitter) Items(changes ...Change) ([]queue.Item, error) {
 // Queue is the name of the emitter's queue in its store.
 func (e *Emitter) Queue() string { return e.config.Queue }
 
+// FormerQueues are the names that the queue had before, a copy of
+// [EmitterConfig.FormerQueues].
+func (e *Emitter) FormerQueues() []string { return slices.Clone(e.config.FormerQueues) }
+
 // Wake makes the emitter look for changes at once instead of within
 // [EmitterConfig.PollInterval]: after the commit of a transaction that has put
 // some into its queue. It does not wait.

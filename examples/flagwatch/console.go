@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/internal/storefile"
@@ -21,7 +22,7 @@ func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logge
 	if c.Console == "" {
 		return func() {}, nil
 	}
-	password, err := setup.Password(c.env, "FLAGWATCH_CONSOLE_PASSWORD", console.MinPassword)
+	password, err := environ.Password(c.env, "FLAGWATCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
 	}

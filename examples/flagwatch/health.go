@@ -28,7 +28,7 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 	for _, watcher := range s.watchers {
 		stats := watcher.Stats()
 		if stats.Problem == nil {
-			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending)
+			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending%s\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending, refused(stats.Refused))
 			continue
 		}
 		well = false
@@ -57,6 +57,14 @@ func counts(n int) string {
 		return strconv.Itoa(n) + " or more"
 	}
 	return strconv.Itoa(n)
+}
+
+// refused tells of changes that were left out, if there are any.
+func refused(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d that Sentry would refuse", n)
 }
 
 // metrics writes Prometheus's text format.

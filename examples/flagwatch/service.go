@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,7 +44,12 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 			_ = s.close(context.Background())
 		}
 	}()
-	if s.client, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP}); err != nil {
+	if s.client, err = webhook.NewClient(webhook.Config{
+		URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP, ShownNames: c.ShownNames,
+		OnWarning: func(w webhook.Warning) {
+			logger.Warn("flagwatch: a change will not show beside an error; see shown_names", "change", w.String())
+		},
+	}); err != nil {
 		return nil, err
 	}
 	store, err := s.openStore(c)
@@ -80,9 +86,13 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	if err != nil {
 		return nil, err
 	}
+	lag := time.Duration(c.Lag)
+	if c.Store != "" && lag == 0 {
+		lag = -1 // nobody else has this file; a restart need not wait
+	}
 	config := changes.Config{
 		Source: source, Format: format, Name: cmp.Or(each.Name, format.Name()+":"+source.Name()), Store: store, Emitter: s.emitter, Logger: logger,
-		Interval: time.Duration(c.Interval), Lag: time.Duration(c.Lag),
+		Interval: time.Duration(c.Interval), Gather: time.Duration(c.Gather), Lag: lag, Limit: c.Limit,
 	}
 	if c.lends(config.Name) {
 		config.AuthorWait = time.Duration(c.AuthorWait)
@@ -90,17 +100,11 @@ func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger
 	return changes.NewWatcher(config)
 }
 
+// openStore opens the store: the SQLite file, or the PostgreSQL if there is one.
 func (s *service) openStore(c config, options ...sqlstore.Option) (*sqlstore.Store, error) {
-	driver, dsn, dialect := "sqlite", sqlstore.SQLiteDSN(c.Store), sqlstore.SQLite
-	if url := c.database(); url != "" {
-		if _, err := pgx.ParseConfig(url); err != nil {
-			return nil, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
-		}
-		driver, dsn, dialect = "pgx", url, sqlstore.PostgreSQL
-	}
-	db, err := sql.Open(driver, dsn)
+	db, dialect, err := openDatabase(c)
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	store, err := sqlstore.New(db, dialect, options...)
 	if err != nil {
@@ -108,6 +112,19 @@ func (s *service) openStore(c config, options ...sqlstore.Option) (*sqlstore.Sto
 	}
 	s.closers = append(s.closers, func(context.Context) error { return store.Close() }, func(context.Context) error { return db.Close() })
 	return store, nil
+}
+
+func openDatabase(c config) (*sql.DB, sqlstore.Dialect, error) {
+	url := c.database()
+	if url == "" {
+		db, err := sqlstore.OpenSQLite("sqlite", c.Store)
+		return db, sqlstore.SQLite, err
+	}
+	if _, err := pgx.ParseConfig(url); err != nil {
+		return nil, sqlstore.PostgreSQL, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
+	}
+	db, err := sql.Open("pgx", url)
+	return db, sqlstore.PostgreSQL, err
 }
 
 // close ends everything, the watchers first.
@@ -173,7 +190,7 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 	say("the store opens", tryStore(ctx, c))
 	for i, each := range c.Sources {
 		definitions, name, err := each.read(ctx, c)
-		what := fmt.Sprintf("sources[%d]", i)
+		what := strings.TrimSpace(fmt.Sprintf("sources[%d] %s", i, each.File+each.Folder))
 		if err == nil {
 			what = fmt.Sprintf("%s, %d flags", name, definitions.Len())
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
@@ -158,7 +159,7 @@ func (c config) togglers(unlimited bool) (map[string]killswitch.Toggler, error) 
 
 func (c config) vwoClient(t fileToggler, unlimited bool) (killswitch.Toggler, error) {
 	name := cmp.Or(t.VWO.Token, "VWO_TOKEN")
-	token, err := setup.Secret(c.env, name)
+	token, err := environ.Secret(c.env, name)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +219,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func readSecrets(env func(string) string) (secrets, error) {
 	var failed error
 	get := func(name string) string {
-		value, err := setup.Secret(env, name)
+		value, err := environ.Secret(env, name)
 		failed = errors.Join(failed, err)
 		return value
 	}

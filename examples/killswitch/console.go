@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
@@ -20,7 +21,7 @@ import (
 
 // newConsole makes the page for people.
 func (s *service) newConsole(logger *slog.Logger, announce io.Writer) (http.Handler, error) {
-	password, err := setup.Password(s.config.env, "KILLSWITCH_CONSOLE_PASSWORD", console.MinPassword)
+	password, err := environ.Password(s.config.env, "KILLSWITCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
@@ -169,7 +169,7 @@ type Source struct {
 // the file cannot be read or is empty, or the password has less than [MinPassword]
 // characters.
 func PasswordFrom(name string) (signing.Secret, error) {
-	password, err := setup.Password(os.Getenv, name, MinPassword)
+	password, err := environ.Password(os.Getenv, name, MinPassword)
 	if err != nil {
 		return signing.Secret{}, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}

@@ -23,11 +23,14 @@ const (
 	minStorePause = 50 * time.Millisecond
 	maxStorePause = 2 * time.Second
 	// linger is how long a change without an item waits for others.
-	linger = 5 * time.Millisecond
+	linger = 20 * time.Millisecond
 	// maxUnwritten bounds what waits for a store that fails.
 	maxUnwritten = 10_000
-	// maxGroup is how many changes are written at once.
-	maxGroup = 200
+	// maxGroup is how many changes are written at once: a transaction costs much
+	// the same for one and for a thousand, and alerts wait for it.
+	maxGroup = 1000
+	// maxSettled is how many items are settled at once; changes wait meanwhile.
+	maxSettled = 200
 	// maxSeen bounds how many items are remembered here; the oldest are forgotten
 	// first.
 	maxSeen = 100_000
@@ -560,7 +563,7 @@ func (j *journal) settle(ctx context.Context, outcome queue.Outcome) error {
 // settleSome settles some of what there is, and reports whether there was any.
 func (j *journal) settleSome(ctx context.Context) (more bool, err error) {
 	j.mu.Lock()
-	group := slices.Clone(j.unsettled[:min(len(j.unsettled), maxGroup)])
+	group := slices.Clone(j.unsettled[:min(len(j.unsettled), maxSettled)])
 	j.mu.Unlock()
 	if len(group) == 0 {
 		return false, nil

@@ -127,17 +127,7 @@ func (w *work) afterDirect(ctx context.Context, c *change, was State) {
 			return
 		}
 	}
-	// It may itself have landed behind a newer one.
-	newer, err := w.dispute(ctx)
-	switch {
-	case err != nil:
-		wait, _ := w.judge(err)
-		w.putOff(ctx, wait, err)
-	case newer != nil && newer.Kill.On:
-		w.record(ctx) // it was switched, and on again since
-	default:
-		w.conclude(ctx, was)
-	}
+	w.conclude(ctx, was)
 }
 
 // fromQueue makes a switch that the queue has: one that failed, that a dead
@@ -303,13 +293,45 @@ func (w *work) conclude(ctx context.Context, was State) {
 	case was == StateOff && (w.tries+w.attempts > 1 || !w.alone):
 		was = StateUnknown
 	}
-	k, id := w.kill, w.id
-	err := w.journal.do(ctx, func(s *state) { s.apply(&k, id, was, time.Now(), w.relay.isRecorded) })
-	if err != nil {
-		w.putOff(ctx, 0, err)
-		return
+	for {
+		disputed, err := w.applied(ctx, was)
+		if err != nil {
+			w.putOff(ctx, 0, err)
+			return
+		}
+		if !disputed {
+			w.record(ctx)
+			return
+		}
+		newer, err := w.dispute(ctx)
+		switch {
+		case err != nil:
+			wait, _ := w.judge(err)
+			w.putOff(ctx, wait, err)
+			return
+		case newer == nil || newer.Kill.On == w.kill.On: // decided once more since
+		case w.kill.On:
+			w.overtaken(ctx)
+			return
+		default:
+			w.record(ctx) // it was switched, and on again since
+			return
+		}
 	}
-	w.record(ctx)
+}
+
+// applied writes down that the switch was made, unless a newer decision says
+// otherwise: then the switch may have landed behind that one's. To write it down
+// is also to look: it is only written to the newest state there is.
+func (w *work) applied(ctx context.Context, was State) (disputed bool, err error) {
+	k, id := w.kill, w.id
+	err = w.journal.do(ctx, func(s *state) {
+		newer := s.newer(&k)
+		if disputed = newer != nil && newer.Kill.On != k.On; !disputed {
+			s.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+		}
+	})
+	return err == nil && disputed, err
 }
 
 // record gives the emitter the change, however long that takes, and ends the

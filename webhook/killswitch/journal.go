@@ -45,6 +45,7 @@ type journal struct {
 	limits  limits
 	hold    time.Duration
 	failure func(error) // is told when the store fails, and nil when it works again
+	turn    *turn       // nil if nobody else writes to the store
 
 	mu sync.Mutex
 	// base is the state as it was last written or read, and view the same with
@@ -200,7 +201,7 @@ func (j *journal) wakes(err error) <-chan struct{} {
 // disk that is busy with the end of a hundred switches has no time for the
 // beginning of the next.
 func (j *journal) writeAll(ctx context.Context) error {
-	for {
+	for losses := 0; ; {
 		group := j.next()
 		if len(group) == 0 {
 			if more, err := j.settleSome(ctx); !more || err != nil {
@@ -208,12 +209,18 @@ func (j *journal) writeAll(ctx context.Context) error {
 			}
 			continue
 		}
-		err := j.write(ctx, group)
-		if errors.Is(err, queue.ErrNoteChanged) {
-			if err = j.read(ctx); err == nil {
-				continue
-			}
+		waited, err := j.turn.await(ctx, losses)
+		if err == nil && (waited || losses > 0) {
+			err = j.read(ctx)
 		}
+		if err == nil {
+			err = j.write(ctx, group)
+		}
+		if errors.Is(err, queue.ErrNoteChanged) {
+			losses++ // somebody else was faster
+			continue
+		}
+		losses = 0
 		if err != nil {
 			for _, c := range group {
 				c.maybe = true
@@ -222,6 +229,7 @@ func (j *journal) writeAll(ctx context.Context) error {
 			j.fails(writes, err)
 			return err
 		}
+		j.turn.end(ctx)
 		j.fails(writes, nil)
 	}
 }

@@ -136,6 +136,9 @@ func (r *Relay) start(toggler, owner string, store queue.Store) {
 	j := newJournal(store, QueueName(r.config.Queue, toggler), owner, limits{
 		maxAge: r.config.MaxAge, coolDown: max(r.config.CoolDown, 0), cap: max(r.config.CapPerHour, 0),
 	}, r.config.Hold, r.storeFails)
+	if !r.lossy {
+		j.turn = &turn{journal: j}
+	}
 	r.journals[toggler] = j
 	loading, cancel := context.WithTimeout(r.ctx, time.Second)
 	defer cancel()

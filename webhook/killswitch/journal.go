@@ -23,7 +23,7 @@ const (
 	minStorePause = 50 * time.Millisecond
 	maxStorePause = 2 * time.Second
 	// linger is how long a change without an item waits for others.
-	linger = 20 * time.Millisecond
+	linger = 50 * time.Millisecond
 	// maxUnwritten bounds what waits for a store that fails.
 	maxUnwritten = 10_000
 	// maxGroup is how many changes are written at once: a transaction costs much

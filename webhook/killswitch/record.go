@@ -90,6 +90,9 @@ type emissions struct {
 	busy    bool
 }
 
+// together is how long the first of them waits for others.
+const together = 5 * time.Millisecond
+
 // maxEmit is how many records the emitter is given at once.
 const maxEmit = 100
 
@@ -103,6 +106,7 @@ func (r *Relay) emit(ctx context.Context, change webhook.Change) error {
 	r.emissions.mu.Unlock()
 	if first {
 		r.works.Go(func() {
+			_ = sleep(ctx, together) // those that were written down with it follow
 			for group := r.emissions.next(); len(group) > 0; group = r.emissions.next() {
 				r.emitAll(ctx, group)
 			}

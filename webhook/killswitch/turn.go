@@ -11,9 +11,6 @@ import (
 const (
 	// turnNote is the name of the note that says whose turn it is to write.
 	turnNote = "turn"
-	// lossesBeforeTurn is how often a process loses the state to others before it
-	// asks them to wait.
-	lossesBeforeTurn = 2
 	// turnLength is how long the others wait, and turnLook how often they look: a
 	// process that has died with its turn must not hold up an answer.
 	turnLength = 250 * time.Millisecond
@@ -50,7 +47,7 @@ func (t *turn) await(ctx context.Context, losses int) (waited bool, err error) {
 				return waited, err
 			}
 			continue
-		case losses >= lossesBeforeTurn:
+		case losses > 0:
 			err = t.set(ctx, note.Version, j.owner)
 			if err == nil {
 				t.held = note.Version + 1

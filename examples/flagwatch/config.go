@@ -156,27 +156,31 @@ func readConfig(path string, env func(string) string) (config, error) {
 }
 
 func (c *config) readSecrets() error {
-	var failed error
-	get := func(name string) string {
-		value, err := setup.Secret(c.env, name)
-		failed = errors.Join(failed, err)
-		return value
-	}
-	c.flagsURL = c.env("SENTRY_FLAGS_WEBHOOK_URL")
-	for _, name := range []string{"SENTRY_FLAGS_WEBHOOK_SECRET", "SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"} {
-		if secret := signing.NewSecret(get(name)); !secret.IsZero() {
-			c.flagsSecrets = append(c.flagsSecrets, secret)
-		}
-	}
-	database := get("FLAGWATCH_DATABASE_URL")
+	flagsURL, secrets, err := readWebhook(c.env)
+	c.flagsURL, c.flagsSecrets = flagsURL, secrets
+	database, failed := setup.Secret(c.env, "FLAGWATCH_DATABASE_URL")
 	c.database = func() string { return database }
 	switch {
-	case failed != nil:
-		return failed
-	case c.flagsURL == "" || len(c.flagsSecrets) == 0:
-		return errors.New("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET (or SENTRY_FLAGS_WEBHOOK_SECRET_FILE) must be set")
+	case err != nil || failed != nil:
+		return errors.Join(err, failed)
 	case (c.Store == "") == (database == ""):
 		return errors.New("set either store in the configuration, for SQLite, or FLAGWATCH_DATABASE_URL, for PostgreSQL")
 	}
 	return nil
+}
+
+// readWebhook reads where Sentry is and how it is signed to.
+func readWebhook(env func(string) string) (flagsURL string, secrets []signing.Secret, err error) {
+	for _, name := range []string{"SENTRY_FLAGS_WEBHOOK_SECRET", "SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"} {
+		value, failed := setup.Secret(env, name)
+		err = errors.Join(err, failed)
+		if secret := signing.NewSecret(value); !secret.IsZero() {
+			secrets = append(secrets, secret)
+		}
+	}
+	flagsURL = env("SENTRY_FLAGS_WEBHOOK_URL")
+	if err == nil && (flagsURL == "" || len(secrets) == 0) {
+		err = errors.New("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET (or SENTRY_FLAGS_WEBHOOK_SECRET_FILE) must be set")
+	}
+	return flagsURL, secrets, err
 }

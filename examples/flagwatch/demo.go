@@ -102,6 +102,9 @@ func playDemo(ctx context.Context, out io.Writer) (err error) {
 	if err := d.playWebhooks(ctx); err != nil {
 		return err
 	}
+	if err := d.playGit(ctx); err != nil {
+		return err
+	}
 	return d.sumUp()
 }
 

@@ -14,33 +14,45 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 )
 
-// runDiff shows what changed between two files or folders. Its exit status is
-// that of diff(1): 0 without a change, 1 with one, 2 on trouble.
-func runDiff(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// runDiff shows what changed between two files or folders, or in a git history.
+// Its exit status is that of diff(1): 0 without a change, 1 with one, 2 on
+// trouble.
+func runDiff(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("flagwatch diff", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: flagwatch diff [-format name] [-json] old new")
+		fmt.Fprintln(stderr, "usage: flagwatch diff [-format name] [-json] old new\n"+
+			"       flagwatch diff -git before..after [-send] [-merged-author] [-format name] [-json] -- path…")
 		flags.PrintDefaults()
 	}
 	format := flags.String("format", "flagd", "the `name` of the format: "+formatNames())
 	asJSON := flags.Bool("json", false, "print JSON")
+	history := gitDiff{env: env, out: stdout, trouble: stderr}
+	flags.StringVar(&history.span, "git", "", "compare each commit from one to another with the one before it: `before..after`")
+	flags.BoolVar(&history.send, "send", false, "with -git: report the changes to Sentry, and exit with 0 if all are there")
+	flags.BoolVar(&history.mergedAuthor, "merged-author", false, "with -git: what a merge changed is by who wrote it, not by who merged")
+	flags.BoolVar(&history.allowHTTP, "allow-http", false, "with -send: permit http for a Sentry in your own network")
 	if err := flags.Parse(args); err != nil {
 		return exitTrouble
 	}
-	if flags.NArg() != 2 || formats[*format] == nil {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	ofGit := given["send"] || given["merged-author"] || given["allow-http"]
+	if formats[*format] == nil || !given["git"] && (flags.NArg() != 2 || ofGit) || given["git"] && flags.NArg() == 0 {
 		flags.Usage()
 		return exitTrouble
 	}
-	edits, err := diffPaths(ctx, formats[*format], flags.Arg(0), flags.Arg(1))
-	if err != nil {
-		fmt.Fprintln(stderr, "flagwatch: diff:", err)
-		return exitTrouble
+	if given["git"] {
+		history.format, history.asJSON, history.paths = formats[*format], *asJSON, flags.Args()
+		return history.run(ctx)
 	}
-	if *asJSON {
-		err = printJSON(stdout, edits)
-	} else {
-		err = printTable(stdout, edits)
+	edits, err := diffPaths(ctx, formats[*format], flags.Arg(0), flags.Arg(1))
+	if err == nil {
+		if *asJSON {
+			err = printJSON(stdout, listed(edits))
+		} else {
+			err = printTable(stdout, edits)
+		}
 	}
 	switch {
 	case err != nil:
@@ -85,7 +97,7 @@ type fieldJSON struct {
 	New  string `json:"new,omitempty"`
 }
 
-func printJSON(out io.Writer, edits []changes.Edit) error {
+func listed(edits []changes.Edit) []editJSON {
 	list := make([]editJSON, len(edits))
 	for i, edit := range edits {
 		list[i] = editJSON{Action: string(edit.Action), Flag: edit.Flag}
@@ -93,9 +105,13 @@ func printJSON(out io.Writer, edits []changes.Edit) error {
 			list[i].Fields = append(list[i].Fields, fieldJSON(field))
 		}
 	}
+	return list
+}
+
+func printJSON(out io.Writer, value any) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(list)
+	return encoder.Encode(value)
 }
 
 func printTable(out io.Writer, edits []changes.Edit) error {

@@ -32,12 +32,12 @@ const (
 // run is the program, until ctx ends.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "diff" {
-		return runDiff(ctx, args[1:], stdout, stderr)
+		return runDiff(ctx, args[1:], env, stdout, stderr)
 	}
 	flags := flag.NewFlagSet("flagwatch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch [-config file] queue list|show|correct|replay|discard …\n       flagwatch diff [-format name] [-json] old new\n       flagwatch -demo")
+		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch [-config file] queue list|show|correct|replay|discard …\n       flagwatch diff [-format name] [-json] old new\n       flagwatch diff -git before..after [-send] … -- path…\n       flagwatch -demo")
 		flags.PrintDefaults()
 	}
 	file := flags.String("config", "flagwatch.json", "the configuration `file`")

@@ -29,6 +29,7 @@
 // Scheduled and progressive roll-outs, which change evaluations without any edit;
 // segments that are kept in another place; who made a change ([Config.Author],
 // [Watcher.Lend]).
+// Where the documents are in git, package gitlog finds that in their history.
 //
 // A change shows beside an error only if the flag is also evaluated, under the
 // same name, and the evaluation is recorded (package flagtrack). Otherwise it

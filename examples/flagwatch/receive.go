@@ -178,6 +178,7 @@ func (s *service) webhooks() http.Handler {
 	for path, receiver := range s.doors {
 		mux.Handle(path, receiver)
 	}
+	mux.Handle("/", &s.elsewhere)
 	return mux
 }
 
@@ -194,6 +195,7 @@ func (s *service) serveWebhooks(ctx context.Context, c config, logger *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	s.elsewhere.logger = logger
 	server := &http.Server{
 		Handler: s.webhooks(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 20 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,

@@ -28,11 +28,12 @@ const shutdownWithin = 20 * time.Second
 
 // service is what runs: a watcher for each source, and what delivers.
 type service struct {
-	client   *webhook.Client
-	emitter  *webhook.Emitter
-	watchers []*changes.Watcher
-	doors    map[string]*receive.Receiver  // by path
-	closers  []func(context.Context) error // in the order of closing
+	client    *webhook.Client
+	emitter   *webhook.Emitter
+	watchers  []*changes.Watcher
+	doors     map[string]*receive.Receiver  // by path
+	elsewhere elsewhere                     // the other paths
+	closers   []func(context.Context) error // in the order of closing
 }
 
 func newService(c config, logger *slog.Logger) (_ *service, err error) {

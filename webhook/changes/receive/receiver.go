@@ -116,7 +116,14 @@ func (r *Receiver) take(w http.ResponseWriter, request *http.Request) (Result, i
 	case Old:
 		r.config.Logger.Warn("receive: a webhook is too old, or the clocks differ", "receiver", r.config.Name, "event", shown(n.event))
 	}
-	return n.result, http.StatusOK, string(n.result) + ": " + n.why
+	return n.result, http.StatusOK, answerText(n.result, n.why)
+}
+
+func answerText(result Result, why string) string {
+	if why == "" {
+		return string(result)
+	}
+	return string(result) + ": " + why
 }
 
 // refused says what a person has to mend.
@@ -172,7 +179,7 @@ func (r *Receiver) accept(ctx context.Context, body []byte, n notice, now time.T
 	defer timer.Stop()
 	select {
 	case <-d.kept:
-		return d.result, http.StatusOK, string(d.result)
+		return d.result, http.StatusOK, answerText(d.result, d.why)
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-r.ended:

@@ -95,15 +95,6 @@ func (t Token) matches(given string) bool {
 	return subtle.ConstantTimeCompare(digest[:], t.state.digest[:]) == 1
 }
 
-// anyMatches tries every token, so that the time does not tell which.
-func anyMatches(tokens []Token, given string) bool {
-	found := false
-	for _, t := range tokens {
-		found = t.matches(given) || found
-	}
-	return found
-}
-
 // Format implements fmt.Formatter: every verb prints "[redacted]".
 func (t Token) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, redacted)

@@ -105,6 +105,21 @@ func TestReceiveConfigIsChecked(t *testing.T) {
 	}
 }
 
+// TestOnlyAuthorsAreWaitedFor: the changes of a source wait for the webhooks that
+// can name somebody, and for no others.
+func TestOnlyAuthorsAreWaitedFor(t *testing.T) {
+	c := config{Receive: []door{
+		{Product: "any", Name: "vwo", Header: "x-vwo-auth", Sources: []string{"vwo"}}, {Product: "go-feature-flag", Sources: []string{"goff"}},
+		{Product: "any", Name: "configcat", Header: "x", Author: "/by", Sources: []string{"configcat"}}, {Product: "growthbook", Sources: []string{"growthbook", "both"}},
+		{Product: "flipt", Sources: []string{"flipt"}}, {Product: "any", Name: "x", Header: "x", Sources: []string{"both"}},
+	}}
+	for source, want := range map[string]bool{"vwo": false, "goff": false, "configcat": true, "growthbook": true, "flipt": true, "both": true, "other": false} {
+		if got := c.lends(source); got != want {
+			t.Errorf("%s: %t", source, got)
+		}
+	}
+}
+
 // TestReceive runs the service, posts to it, and looks at what it says of itself.
 func TestReceive(t *testing.T) {
 	sentry, folder := standIn(t), t.TempDir()

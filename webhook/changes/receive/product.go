@@ -31,6 +31,17 @@ type Product interface {
 	read(body []byte) (notice, error)
 }
 
+// namesAuthors reports whether a product's webhooks can say who has made a change.
+func namesAuthors(p Product) bool {
+	switch p := p.(type) {
+	case GoFeatureFlag:
+		return false
+	case Any:
+		return p.Author != ""
+	}
+	return true
+}
+
 // notice is what a webhook says.
 type notice struct {
 	event  string // what it is called, for counts and logs

@@ -149,6 +149,7 @@ func TestConfigIsChecked(t *testing.T) {
 		env    []string
 	}{
 		"no sources":         {`{"store":"x.db"}`, secret},
+		"same address":       {`{"store":"x.db","listen":":1","receive_listen":":1","receive":[{"product":"flipt","secret_from":"SECRET"}]}`, secret},
 		"unknown field":      {`{"store":"x.db","secret":"x"}`, secret},
 		"more than one":      {`{} {}`, secret},
 		"SENTRY_FLAGS":       {`{"store":"x.db","sources":[` + source + `]}`, nil},

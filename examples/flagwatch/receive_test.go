@@ -73,7 +73,9 @@ func growthBookBody(flag string, n int) string {
 func TestReceiveConfigIsChecked(t *testing.T) {
 	sentry, folder := standIn(t), t.TempDir()
 	file, flags := filepath.Join(folder, "flagwatch.json"), filepath.Join(folder, "flags.json")
+	goff := filepath.Join(folder, "flags.yaml")
 	write(t, flags, demoFlagd)
+	write(t, goff, demoGOFF)
 	for reason, doors := range map[string]string{
 		"product is none of":             `{"product":"x","secret_from":"SECRET"}`,
 		"secret_from must":               `{"product":"flipt"}`,
@@ -88,12 +90,18 @@ func TestReceiveConfigIsChecked(t *testing.T) {
 		"would be reported twice":        `{"product":"go-feature-flag","secret_from":"SECRET"}`,
 		"unknown field":                  `{"product":"flipt","secret":"x"}`,
 	} {
-		write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`},{"format":"go-feature-flag","file":`+quote(flags)+`}],"receive":[`+doors+`]}`)
+		write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`},{"format":"go-feature-flag","file":`+quote(goff)+`}],"receive":[`+doors+`]}`)
 		var out, trouble bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		env := environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret, "SECRET", productSecret)
 		if code := run(ctx, []string{"-config", file}, env, &out, &trouble); code != 1 || !strings.Contains(trouble.String(), reason) {
 			t.Errorf("%s: %d, %s", reason, code, &trouble)
+		}
+		out.Reset()
+		trouble.Reset()
+		code := run(ctx, []string{"-config", file, "-check"}, env, &out, &trouble)
+		if text := out.String() + trouble.String(); code != 1 || strings.Count(text, reason) != 1 {
+			t.Errorf("-check: %s: %d, %s", reason, code, text)
 		}
 		cancel()
 	}
@@ -109,9 +117,12 @@ func TestReceiveConfigIsChecked(t *testing.T) {
 // can name somebody, and for no others.
 func TestOnlyAuthorsAreWaitedFor(t *testing.T) {
 	c := config{Receive: []door{
-		{Product: "any", Name: "vwo", Header: "x-vwo-auth", Sources: []string{"vwo"}}, {Product: "go-feature-flag", Sources: []string{"goff"}},
-		{Product: "any", Name: "configcat", Header: "x", Author: "/by", Sources: []string{"configcat"}}, {Product: "growthbook", Sources: []string{"growthbook", "both"}},
-		{Product: "flipt", Sources: []string{"flipt"}}, {Product: "any", Name: "x", Header: "x", Sources: []string{"both"}},
+		{Product: "any", Name: "vwo", Header: "x-vwo-auth", Sources: []string{"vwo"}},
+		{Product: "go-feature-flag", Sources: []string{"goff"}},
+		{Product: "any", Name: "configcat", Header: "x", Author: "/by", Sources: []string{"configcat"}},
+		{Product: "growthbook", Sources: []string{"growthbook", "both"}},
+		{Product: "flipt", Sources: []string{"flipt"}},
+		{Product: "any", Name: "x", Header: "x", Sources: []string{"both"}},
 	}}
 	for source, want := range map[string]bool{"vwo": false, "goff": false, "configcat": true, "growthbook": true, "flipt": true, "both": true, "other": false} {
 		if got := c.lends(source); got != want {

@@ -36,7 +36,8 @@ type Config struct {
 	// Watchers watch the definitions that the webhooks are about. They look when
 	// one comes, report what they find, and are lent its author: each needs
 	// changes.Config.AuthorWait, unless the product never names one. The receiver
-	// then reports nothing by itself.
+	// then reports nothing by itself. Which change an author is lent to goes by the
+	// product's clock: it should agree with this machine's to a second.
 	Watchers []*changes.Watcher
 
 	// MaxBody is the most bytes of a body. Defaults to 1 MiB; to 8 MiB for

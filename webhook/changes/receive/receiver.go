@@ -140,7 +140,9 @@ func (r *Receiver) refused(result Result, now time.Time) {
 	}
 }
 
-// date takes out what is old, and leaves no time that has not come yet.
+// date takes out what is old, and leaves no time that has not come yet: by a clock
+// that is ahead nobody knows when a change was made. Taken for a time after the
+// change was found, it would make the author sign the flag's next one.
 func (r *Receiver) date(n *notice, now time.Time) {
 	said := len(n.edits)
 	n.edits = slices.DeleteFunc(n.edits, func(e edit) bool {
@@ -151,7 +153,7 @@ func (r *Receiver) date(n *notice, now time.Time) {
 	}
 	for i := range n.edits {
 		if n.edits[i].at.After(now) {
-			n.edits[i].at = now
+			n.edits[i].at = time.Time{}
 		}
 	}
 }

@@ -81,9 +81,9 @@ func (t *Tracker) ClearFeatureFlag(ctx context.Context, flag string) {
 }
 
 // Flags returns the flags that an error of the current scope would show now, oldest first, unless the application has a
-// context "flags" of its own there: for logs and tests. It
-// copies the scope, so it is not for every evaluation. It returns nil where there is no scope, and where sentry-go has
-// changed so much that the scope cannot be read (see LeftOut.Unswept).
+// context "flags" of its own there: for logs and tests. It copies the scope, so it is not for every evaluation. It
+// returns nil where there is no scope, and where sentry-go has changed so much that the scope cannot be read (see
+// LeftOut.Unswept).
 func (t *Tracker) Flags(ctx context.Context) []Value {
 	if t = t.use(); t == nil {
 		return nil

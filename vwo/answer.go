@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/request"
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // maxAnswer bounds what is read of an answer: a page of a hundred features with
@@ -36,7 +38,7 @@ func (c *Client) judge(response *http.Response) ([]byte, error) {
 	answer := &AnswerError{Status: status, cause: causeOf(status)}
 	answer.Code, answer.Detail = c.detailOf(body)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		answer.RetryAfter = min(max(retryAfter(response.Header, time.Now()), MinPause), maxPause)
+		answer.RetryAfter = max(request.RetryAfter(response.Header, time.Now(), maxPause), MinPause)
 	}
 	return nil, answer
 }
@@ -75,7 +77,7 @@ func (c *Client) detailOf(body []byte) (code int, detail string) {
 	case json.Unmarshal(body, &answer) != nil, len(answer.Errors) == 0:
 		return 0, fmt.Sprintf("a body of %d bytes that is not VWO's", len(body))
 	}
-	return answer.Errors[0].Code, quote(c.scrub(answer.Errors[0].Message))
+	return answer.Errors[0].Code, visible.Quote(c.scrub(answer.Errors[0].Message))
 }
 
 // noAnswer is the error for a request whose answer did not arrive, or not to
@@ -90,7 +92,7 @@ func (c *Client) noAnswer(status int, cause error) error {
 	if text := cause.Error(); c.scrub(text) != text || strings.Contains(text, "://") {
 		return &AnswerError{Status: status, cause: ErrUnavailable, Detail: "no answer (the cause shows a URL or the token and is left out)"}
 	}
-	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: firstRunes(cause.Error(), 2*maxQuoted), inner: cause}
+	return &AnswerError{Status: status, cause: ErrUnavailable, Detail: visible.First(cause.Error(), 200), inner: cause}
 }
 
 // scrub takes the token out of foreign text.
@@ -100,19 +102,6 @@ func (c *Client) scrub(text string) string {
 		text = strings.ReplaceAll(text, spelled, redacted)
 	}
 	return text
-}
-
-// retryAfter reads a Retry-After header in either of its forms; 0 if there is
-// none.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return time.Duration(min(max(seconds, 0), int64(maxPause/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(date.Sub(now), 0)
-	}
-	return 0
 }
 
 // onOff is a boolean that may come as 0 or 1, as VWO's own action sends it.

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -525,7 +526,8 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%v does not list %s", err, there)
 		}
 	}
-	// The environments, two features, and the list of what there is.
+	// The environments, the first features, one that is not among them, and the list
+	// of what there is.
 	if n := server.Requests() - before; n != 4 {
 		t.Errorf("the check took %d requests, want 4", n)
 	}
@@ -535,6 +537,24 @@ func TestCheck(t *testing.T) {
 	wrong := newClient(t, vwo.ClientConfig{BaseURL: server.URL, Token: vwo.NewToken("wrong"), Unlimited: true})
 	if err := wrong.Check(t.Context()); !errors.Is(err, vwo.ErrUnauthorized) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCheckTakesFewRequests has 20 rules: two relays with one token have a second
+// each, and a switch that meets the other's check waits for a minute.
+func TestCheckTakesFewRequests(t *testing.T) {
+	var keys []string
+	var targets []killswitch.Target
+	for i := range 20 {
+		keys = append(keys, fmt.Sprintf("feature_%d", i))
+		targets = append(targets, target("production", keys[i]), target("1", strconv.Itoa(i+1)))
+	}
+	server, client := newStandIn(t, keys...)
+	if err := client.Check(t.Context(), targets...); err != nil {
+		t.Error(err)
+	}
+	if n := server.Requests(); n != 2 {
+		t.Errorf("the check took %d requests", n)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // Feature is a feature flag of the account. The API does not tell whether it is
@@ -51,7 +53,7 @@ func (c *Client) Feature(ctx context.Context, idOrKey string) (Feature, error) {
 	}
 	found := answer.Data.feature()
 	if found.ID != idOrKey && found.Key != idOrKey {
-		return Feature{}, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: "it is about another feature than " + quote(idOrKey)}
+		return Feature{}, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: "it is about another feature than " + visible.Quote(idOrKey)}
 	}
 	return found, nil
 }
@@ -65,12 +67,7 @@ func (c *Client) Features(ctx context.Context) ([]Feature, error) {
 	var all []Feature
 	known := map[string]bool{}
 	for page := range maxFeaturePages {
-		query := url.Values{"limit": {strconv.Itoa(featurePage)}, "offset": {strconv.Itoa(page * featurePage)}}
-		body, err := c.get(ctx, "features", query)
-		if err != nil {
-			return nil, err
-		}
-		listed, err := readList[featureJSON](body)
+		listed, err := c.featuresAt(ctx, page)
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +85,16 @@ func (c *Client) Features(ctx context.Context) ([]Feature, error) {
 		}
 	}
 	return nil, &AnswerError{Status: http.StatusOK, cause: ErrUnexpectedAnswer, Detail: fmt.Sprintf("more than %d features", maxFeaturePages*featurePage)}
+}
+
+// featuresAt reads one page of the features, from 0.
+func (c *Client) featuresAt(ctx context.Context, page int) ([]featureJSON, error) {
+	query := url.Values{"limit": {strconv.Itoa(featurePage)}, "offset": {strconv.Itoa(page * featurePage)}}
+	body, err := c.get(ctx, "features", query)
+	if err != nil {
+		return nil, err
+	}
+	return readList[featureJSON](body)
 }
 
 // Environments lists the environments of all projects of the account. It fails

@@ -3,6 +3,8 @@ package vwo
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // MaxName is the longest environment or feature name, in bytes.
@@ -34,14 +36,14 @@ func checkName(kind, name string) error {
 		return fmt.Errorf("%w: the %s is empty", ErrInvalidName, kind)
 	}
 	if len(name) > MaxName {
-		return fmt.Errorf("%w: the %s %s has %d characters, at most %d are allowed", ErrInvalidName, kind, quote(name), len(name), MaxName)
+		return fmt.Errorf("%w: the %s %s has %d characters, at most %d are allowed", ErrInvalidName, kind, visible.Quote(name), len(name), MaxName)
 	}
 	for i := range len(name) {
 		c := name[i]
 		switch {
 		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '_', c == '-':
 		default:
-			return fmt.Errorf("%w: the %s %s has a character other than A-Z, a-z, 0-9, _ and -", ErrInvalidName, kind, quote(name))
+			return fmt.Errorf("%w: the %s %s has a character other than A-Z, a-z, 0-9, _ and -", ErrInvalidName, kind, visible.Quote(name))
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
@@ -27,7 +28,7 @@ func targetOf(t killswitch.Target) (Target, error) {
 	target := Target{Environment: t.Attributes[environmentAttribute], Feature: t.Flag}
 	for name := range t.Attributes {
 		if name != environmentAttribute {
-			return Target{}, fmt.Errorf("%w: a target has a flag and an %s, and no %s", ErrInvalidName, environmentAttribute, quote(name))
+			return Target{}, fmt.Errorf("%w: a target has a flag and an %s, and no %s", ErrInvalidName, environmentAttribute, visible.Quote(name))
 		}
 	}
 	return target, target.validate()
@@ -99,7 +100,7 @@ func confirm(body []byte, feature string, enabled bool) error {
 	}
 	var data map[string]map[string]json.RawMessage
 	if raw, found := answer["_data"]; found && json.Unmarshal(raw, &data) != nil {
-		return unexpected("it does not tell the state of feature " + quote(feature))
+		return unexpected("it does not tell the state of feature " + visible.Quote(feature))
 	}
 	entry, named := data[feature]
 	if !named && len(data) == 1 {
@@ -110,15 +111,15 @@ func confirm(body []byte, feature string, enabled bool) error {
 	_ = state.UnmarshalJSON(bytes.TrimSpace(entry["isEnabled"]))
 	switch {
 	case state.known && state.on != enabled:
-		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", quote(feature), state.on))
+		return unexpected(fmt.Sprintf("feature %s is said to be enabled=%t", visible.Quote(feature), state.on))
 	case state.known && named:
 		return nil
 	case len(data) <= 1 && !state.known && !shows(entry):
-		return killswitch.Unconfirmed(unexpected("it does not tell the state of feature " + quote(feature)))
+		return killswitch.Unconfirmed(unexpected("it does not tell the state of feature " + visible.Quote(feature)))
 	case len(data) == 1 && state.known:
-		return killswitch.Unconfirmed(unexpected("it tells a state under another name than " + quote(feature)))
+		return killswitch.Unconfirmed(unexpected("it tells a state under another name than " + visible.Quote(feature)))
 	}
-	return unexpected("it does not tell the state of feature " + quote(feature))
+	return unexpected("it does not tell the state of feature " + visible.Quote(feature))
 }
 
 // shows reports whether an entry has a state that cannot be read.
@@ -132,9 +133,11 @@ const maxListed = 20
 
 // Check proves that the token works and that each target exists, without
 // changing anything: run it when a program starts rather than when an alert
-// fires. It takes one request for the environments and one for each distinct
-// feature, a second apart, and more to list the features that there are when one
-// is not found.
+// fires. It takes one request for the environments, one for the first hundred
+// features, and one for each distinct feature that is not among them, a second
+// apart: as few as can be, because a switch that another process makes with the
+// same token meanwhile may be refused. More list the features that there are when
+// one is not found.
 //
 // All that is missing is reported at once, each wrapping [ErrNotFound] or
 // [ErrInvalidName], with what there is instead. Whether the token may switch what
@@ -147,19 +150,28 @@ func (c *Client) Check(ctx context.Context, targets ...killswitch.Target) error 
 	var missing []error
 	checked := map[string]bool{}
 	listed := ""
+	if len(targets) > 2 {
+		first, err := c.featuresAt(ctx, 0)
+		if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnexpectedAnswer) {
+			return fmt.Errorf("vwo: read the features: %w", err)
+		}
+		for _, f := range first {
+			checked["feature "+visible.Quote(f.feature().ID)], checked["feature "+visible.Quote(f.feature().Key)] = true, true
+		}
+	}
 	for _, t := range targets {
 		target, err := targetOf(t)
 		if err != nil {
 			missing = append(missing, err)
 			continue
 		}
-		if key := "environment " + quote(target.Environment); !checked[key] {
+		if key := "environment " + visible.Quote(target.Environment); !checked[key] {
 			checked[key] = true
 			if !hasEnvironment(environments, target.Environment) {
 				missing = append(missing, fmt.Errorf("%w: %s; there are %s", ErrNotFound, key, listEnvironments(environments)))
 			}
 		}
-		key := "feature " + quote(target.Feature)
+		key := "feature " + visible.Quote(target.Feature)
 		if checked[key] {
 			continue
 		}
@@ -192,7 +204,7 @@ func hasEnvironment(all []Environment, idOrKey string) bool {
 func listEnvironments(all []Environment) string {
 	var names []string
 	for _, e := range all {
-		names = append(names, fmt.Sprintf("%s (%s of project %s)", quote(e.ID), quote(e.Name), quote(e.Project)))
+		names = append(names, fmt.Sprintf("%s (%s of project %s)", visible.Quote(e.ID), visible.Quote(e.Name), visible.Quote(e.Project)))
 	}
 	return list(names)
 }
@@ -204,7 +216,7 @@ func (c *Client) listFeatures(ctx context.Context) string {
 	}
 	var names []string
 	for _, f := range all {
-		names = append(names, quote(f.Key))
+		names = append(names, visible.Quote(f.Key))
 	}
 	return list(names)
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -97,5 +98,20 @@ func TestNewClientRefusesWhatCannotWork(t *testing.T) {
 	}
 	if _, err := NewClient(Config{Organization: "acme"}); !errors.Is(err, signing.ErrEmptySecret) {
 		t.Errorf("no secret: %v", err)
+	}
+}
+
+func TestShorterTimeoutCounts(t *testing.T) {
+	for _, tc := range []struct{ client, own, want time.Duration }{
+		{0, 0, DefaultTimeout},
+		{0, time.Second, time.Second},
+		{time.Minute, time.Second, time.Second},
+		{time.Second, time.Minute, time.Second},
+		{time.Minute, 0, DefaultTimeout},
+	} {
+		c := Config{HTTPClient: &http.Client{Timeout: tc.client}, Timeout: tc.own}.withDefaults()
+		if got := c.timeout(); got != tc.want {
+			t.Errorf("the client's %v and %v make %v, want %v", tc.client, tc.own, got, tc.want)
+		}
 	}
 }

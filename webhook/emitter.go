@@ -251,6 +251,10 @@ func (e *Emitter) Items(changes ...Change) ([]queue.Item, error) {
 // Queue is the name of the emitter's queue in its store.
 func (e *Emitter) Queue() string { return e.config.Queue }
 
+// FormerQueues are the names that the queue had before, a copy of
+// [EmitterConfig.FormerQueues].
+func (e *Emitter) FormerQueues() []string { return slices.Clone(e.config.FormerQueues) }
+
 // Wake makes the emitter look for changes at once instead of within
 // [EmitterConfig.PollInterval]: after the commit of a transaction that has put
 // some into its queue. It does not wait.
@@ -328,7 +332,7 @@ func (e *Emitter) lookAround(ctx context.Context) {
 func (e *Emitter) endRest(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, storeCall)
 	defer cancel()
-	stats, err := e.store.Stats(call, e.config.Queue, 0)
+	stats, err := e.store.Stats(call, e.config.Queue, metricsMost)
 	if err != nil || stats.Rest == 0 || stats.Waiting == 0 || e.state.stats([]string{e.config.Queue}).Paused {
 		return // or this process itself has said why
 	}

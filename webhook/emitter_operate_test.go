@@ -255,6 +255,21 @@ func TestEmitterWake(t *testing.T) {
 
 // TestEmitterItemID: three replicas report the same change, each with a time of
 // its own.
+// A server that takes longer names than a store's keys have room for still has its changes ordered by flag.
+func TestEmitterLongNames(t *testing.T) {
+	long := strings.Repeat("x", queue.MaxKey)
+	emitterTest(t, rigConfig{client: func(c *webhook.Config) { c.MaxFlag = 2 * queue.MaxKey }}, func(t *testing.T, r *rig) {
+		items, err := r.emitter.Items(someChange(long), someChange(long+"y"), someChange(long+"z"), someChange(long+"y"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if items[0].Key != long || items[1].Key != items[3].Key || items[1].Key == items[2].Key || !strings.HasPrefix(items[1].Key, "sha256:") {
+			t.Errorf("the keys are %q", []string{items[0].Key, items[1].Key, items[2].Key, items[3].Key})
+		}
+		r.close()
+	})
+}
+
 func TestEmitterItemID(t *testing.T) {
 	for id, want := range map[string]int{"": 3, "checkout v7": 1} {
 		emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {

@@ -177,6 +177,8 @@ type EmitterStats struct {
 	PausedSince time.Time
 	Failures    int
 	LastError   error
+	// Rest is how long it is until delivery is tried again.
+	Rest time.Duration
 	// Delivered and Rejected are how many changes this emitter has delivered, and
 	// how many it has sent to the dead letters, since it began.
 	Delivered, Rejected int64
@@ -222,7 +224,7 @@ func (s *EmitterStats) count(ctx context.Context, store queue.Store, name string
 		s.OldestAge = max(s.OldestAge, time.Since(q.Oldest))
 	}
 	if q.Rest > 0 && q.Waiting > 0 {
-		s.Paused = true
+		s.Paused, s.Rest = true, max(s.Rest, q.Rest)
 	}
 	return nil
 }

@@ -440,6 +440,10 @@ func TestEmitterHalves(t *testing.T) {
 						t.Errorf("dead: %s: %s", d.Key, d.Reason)
 					}
 				}
+				// 58 is refused next after 57, so that it could be all requests; what is delivered between the others tells.
+				if got := r.kinds()[webhook.EventPaused]; got != 1 {
+					t.Errorf("%d pauses, want 1", got)
+				}
 				if len(sentry.asked) > 80 {
 					t.Errorf("%d requests to find 5 bad changes", len(sentry.asked))
 				}

@@ -1,8 +1,10 @@
 package webhook_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,4 +211,125 @@ func TestNewInspector(t *testing.T) {
 	if _, err := inspector.Stats(ended, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("Stats: %v", err)
 	}
+}
+
+// TestResume has what waits tried at once when the secret was mended in Sentry,
+// instead of after the longest wait.
+func TestResume(t *testing.T) {
+	emitterTest(t, rigConfig{emitter: webhook.EmitterConfig{MaxBackoff: time.Hour}}, func(t *testing.T, r *rig) {
+		r.server.FailAlways(webhooktest.Status(401))
+		r.emit(someChange("waits"))
+		time.Sleep(10 * time.Second)
+		stats, err := r.emitter.Stats(t.Context())
+		if err != nil || !stats.Paused || stats.Rest < 59*time.Minute || stats.Rest > time.Hour {
+			t.Errorf("%+v, %v", stats, err)
+		}
+		r.server.Recover()
+		if err := r.emitter.Inspector().Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if n := len(r.server.Changes()); n != 1 {
+			t.Errorf("%d delivered", n)
+		}
+		if stats, err := r.emitter.Stats(t.Context()); err != nil || stats.Paused || stats.Rest != 0 {
+			t.Errorf("%+v, %v", stats, err)
+		}
+		r.store.Close()
+		if err := r.emitter.Inspector().Resume(t.Context()); !errors.Is(err, queue.ErrClosed) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestInspectorOfFormerQueues mends what was refused under a former name, and has
+// the numbers that the emitter has: an alarm on them could never be cleared
+// otherwise.
+func TestInspectorOfFormerQueues(t *testing.T) {
+	emitterTest(t, rigConfig{server: olderSentry, emitter: webhook.EmitterConfig{FormerQueues: []string{"former"}}}, func(t *testing.T, r *rig) {
+		if _, err := webhook.NewInspector(r.store, "q", webhook.InspectorConfig{FormerQueues: []string{"q"}}); !errors.Is(err, webhook.ErrInvalidConfig) {
+			t.Errorf("a queue that is its own former one: %v", err)
+		}
+		long := strings.Repeat("x", 150)
+		items, err := r.emitter.Items(someChange(long), someChange(long+"y"), someChange(long+"z"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.store.Add(t.Context(), "former", queue.Addition{Items: items}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.store.Add(t.Context(), "alien", queue.Addition{Items: items}); err != nil {
+			t.Fatal(err)
+		}
+		r.emit(someChange(long))
+		time.Sleep(time.Minute)
+		outside, err := webhook.NewInspector(r.store, r.emitter.Queue(), webhook.InspectorConfig{FormerQueues: []string{"former"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dead []queue.Entry
+		for _, inspector := range []*webhook.Inspector{outside, r.emitter.Inspector()} {
+			if stats, err := inspector.Stats(t.Context(), 10); err != nil || stats.Dead != 4 {
+				t.Errorf("%+v, %v", stats, err)
+			}
+			counts, all, err := inspector.CountReasons(t.Context(), 10)
+			if err != nil || !all || len(counts) != 1 || counts[0].Entries != 4 {
+				t.Errorf("%+v, %t, %v", counts, all, err)
+			}
+			for _, newest := range []bool{false, true} {
+				var listed []queue.Entry
+				for filter := (queue.Filter{States: []queue.State{queue.Dead}, Newest: newest, Limit: 3}); ; {
+					page, err := inspector.List(t.Context(), filter)
+					if err != nil {
+						t.Fatal(err)
+					}
+					listed = append(listed, page...)
+					if len(page) < 3 {
+						break
+					}
+					filter.After = page[2].Seq
+					if newest {
+						filter.After, filter.Before = 0, page[2].Seq
+					}
+				}
+				if len(listed) != 4 || !slices.IsSortedFunc(listed, func(a, b queue.Entry) int {
+					if newest {
+						a, b = b, a
+					}
+					return cmp.Compare(a.Seq, b.Seq)
+				}) {
+					t.Errorf("listed, newest first %t: %+v", newest, listed)
+				}
+				dead = listed
+			}
+			others, err := inspector.Others(t.Context(), 2)
+			if err != nil || len(others) != 1 || others[0].Name != "alien" || others[0].Waiting != 2 || others[0].Held {
+				t.Errorf("others: %+v, %v", others, err)
+			}
+		}
+		// One of the former queue corrected, one sent again, one given up, and the
+		// emitter's own sent again.
+		slices.SortFunc(dead, func(a, b queue.Entry) int { return cmp.Compare(a.Key, b.Key) })
+		if _, err := outside.Correct(t.Context(), dead[3], someChange("shorter")); err != nil {
+			t.Error(err)
+		}
+		if n, err := outside.Discard(t.Context(), dead[2]); n != 1 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		for _, e := range dead[:2] {
+			if err := outside.Replay(t.Context(), e); err != nil {
+				t.Error(err)
+			}
+			if err := outside.Replay(t.Context(), e); !errors.Is(err, queue.ErrNotDead) {
+				t.Errorf("again: %v", err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if got := r.server.Changes(); len(got) != 1 || got[0].Flag != "shorter" {
+			t.Errorf("Sentry has %+v", got)
+		}
+		if stats, err := r.emitter.Stats(t.Context()); err != nil || stats.Dead != 2 || stats.Waiting != 0 {
+			t.Errorf("%+v, %v", stats, err)
+		}
+	})
 }

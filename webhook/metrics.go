@@ -4,25 +4,32 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
 
-// metricsCall bounds the questions to the store.
-const metricsCall = time.Second
+const (
+	// metricsCall bounds the questions to the store.
+	metricsCall = time.Second
+	// metricsMost is where the counts end: the numbers must not be missing because
+	// there is much to count.
+	metricsMost = 100_000
+)
 
 // WriteMetrics writes the numbers of [Emitter.Stats] in the text format of
 // Prometheus, with the queue as the only label; docs/metrics.md says which there
-// are and what alarms to set on them. When the store does not answer within a
-// second its numbers are left out, and sentryflags_changes_store_up is 0. The
-// error is that of w.
+// are and what alarms to set on them. Counts end at 100,000. When the store does
+// not answer within a second its numbers are left out, and
+// sentryflags_changes_store_up is 0. The error is that of w.
 func (e *Emitter) WriteMetrics(ctx context.Context, w io.Writer) error {
 	if ctx == nil {
 		return errNilContext
 	}
 	ctx, cancel := context.WithTimeout(ctx, metricsCall)
 	defer cancel()
-	stats, err := e.Stats(ctx)
+	stats, err := e.stats(ctx, metricsMost, slices.Collect(maps.Keys(e.state.wakes))...)
 	_, err = io.WriteString(w, stats.prometheus(e.config.Queue, err == nil))
 	return err
 }

@@ -1,14 +1,19 @@
 package webhook_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
@@ -72,6 +77,51 @@ func TestEmitterMetrics(t *testing.T) {
 		r.close()
 		r.store.Close()
 		is(map[string]string{"store_up": "0", "waiting": "", "dead": "", "delivered_total": "5"})
+	})
+}
+
+// countlessStore has so much waiting that to count it all takes too long.
+type countlessStore struct{ queue.Store }
+
+func (s countlessStore) Stats(ctx context.Context, name string, most int) (queue.Stats, error) {
+	if most == 0 || most > 100_000 {
+		<-ctx.Done()
+		return queue.Stats{}, ctx.Err()
+	}
+	return queue.Stats{Waiting: most, Dead: 1, Oldest: time.Now().Add(-time.Hour)}, nil
+}
+
+// TestMetricsOfALongQueue wants the number that the alarm is set on just when the
+// queue is longest.
+func TestMetricsOfALongQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, err := queue.NewMemory(queue.MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer memory.Close()
+		server := webhooktest.NewServer(webhooktest.Config{InMemory: true})
+		defer server.Close()
+		client, err := webhook.NewClient(webhook.Config{URL: server.URL(), Secrets: []signing.Secret{server.Secret()}, HTTPClient: server.Client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		emitter, err := webhook.NewEmitter(client, countlessStore{memory}, webhook.EmitterConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := emitter.WriteMetrics(t.Context(), &text); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"store_up{queue=\"%s\"} 1", "waiting{queue=\"%s\"} 100000", "oldest_age_seconds{queue=\"%s\"} 3600", "dead{queue=\"%s\"} 1"} {
+			if want = "sentryflags_changes_" + fmt.Sprintf(want, emitter.Queue()) + "\n"; !strings.Contains(text.String(), want) {
+				t.Errorf("no %q in\n%s", want, text.String())
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = emitter.Close(ctx)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
@@ -27,13 +28,25 @@ type config struct {
 	// not only over loopback.
 	Console      string   `json:"console"`
 	ConsoleHosts []string `json:"console_hosts"`
+	// FormerQueues are names that the queue of changes had before, with another
+	// organisation or address of Sentry: what still waits there is delivered, and
+	// its snapshots are gone on from.
+	FormerQueues []string `json:"former_queues"`
 	// Store is the SQLite file that keeps snapshots and undelivered changes.
 	// FLAGWATCH_DATABASE_URL names a PostgreSQL instead, for several replicas.
 	Store string `json:"store"`
-	// Interval is how often sources are looked at, Lag how far replicas' copies
-	// may be behind one another.
+	// Interval is how often sources are looked at, Gather how long a document has
+	// to stay as it is before it is believed, Lag how far replicas' copies may be
+	// behind one another. With Store there is one process, and no lag unless it is
+	// set.
 	Interval setup.Duration `json:"interval"`
+	Gather   setup.Duration `json:"gather"`
 	Lag      setup.Duration `json:"lag"`
+	// Limit is the most bytes of a source's documents. Defaults to 16 MiB.
+	Limit int64 `json:"limit"`
+	// ShownNames reports flags whose names Sentry deletes from events under the
+	// names by which package flagtrack shows them.
+	ShownNames bool `json:"shown_names"`
 	// AllowHTTP permits http for a self-hosted Sentry and for sources.
 	AllowHTTP bool         `json:"allow_http"`
 	Sources   []fileSource `json:"sources"`
@@ -117,26 +130,30 @@ func (s fileSource) source(c config) (changes.Source, error) {
 	switch {
 	case places != 1:
 		return nil, errors.New("a source has one of file, folder, url and url_from")
+	case s.Pattern != "" && s.Folder == "":
+		return nil, errors.New("pattern belongs to a folder")
+	case len(s.Headers) > 0 && s.File+s.Folder != "":
+		return nil, errors.New("headers_from belongs to a url or url_from")
 	case s.File != "":
-		return &changes.File{Path: s.File}, nil
+		return &changes.File{Path: s.File, Limit: c.Limit}, nil
 	case s.Folder != "":
-		return &changes.Folder{Path: s.Folder, Pattern: s.Pattern}, nil
+		return &changes.Folder{Path: s.Folder, Pattern: s.Pattern, Limit: c.Limit}, nil
 	}
 	target := s.URL
 	if s.URLFrom != "" {
 		var err error
-		if target, err = setup.Secret(c.env, s.URLFrom); err != nil {
+		if target, err = environ.Secret(c.env, s.URLFrom); err != nil {
 			return nil, err
 		}
 	}
 	for name, from := range s.Headers {
-		if value, err := setup.Secret(c.env, from); err != nil || value == "" {
+		if value, err := environ.Secret(c.env, from); err != nil || value == "" {
 			return nil, errors.Join(err, fmt.Errorf("the header %s: %s or %s_FILE must be set", name, from, from))
 		}
 	}
-	return changes.NewURL(changes.URLConfig{URL: target, AllowHTTP: c.AllowHTTP, Header: func(h http.Header) {
+	return changes.NewURL(changes.URLConfig{URL: target, AllowHTTP: c.AllowHTTP, Limit: c.Limit, Header: func(h http.Header) {
 		for name, from := range s.Headers { // read anew, so that a file can be replaced
-			value, _ := setup.Secret(c.env, from)
+			value, _ := environ.Secret(c.env, from)
 			h.Set(name, value)
 		}
 	}})
@@ -162,7 +179,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func (c *config) readSecrets() error {
 	flagsURL, secrets, err := readWebhook(c.env)
 	c.flagsURL, c.flagsSecrets = flagsURL, secrets
-	database, failed := setup.Secret(c.env, "FLAGWATCH_DATABASE_URL")
+	database, failed := environ.Secret(c.env, "FLAGWATCH_DATABASE_URL")
 	c.database = func() string { return database }
 	switch {
 	case err != nil || failed != nil:
@@ -176,7 +193,7 @@ func (c *config) readSecrets() error {
 // readWebhook reads where Sentry is and how it is signed to.
 func readWebhook(env func(string) string) (flagsURL string, secrets []signing.Secret, err error) {
 	for _, name := range []string{"SENTRY_FLAGS_WEBHOOK_SECRET", "SENTRY_FLAGS_WEBHOOK_SECRET_NEXT"} {
-		value, failed := setup.Secret(env, name)
+		value, failed := environ.Secret(env, name)
 		err = errors.Join(err, failed)
 		if secret := signing.NewSecret(value); !secret.IsZero() {
 			secrets = append(secrets, secret)

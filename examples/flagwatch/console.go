@@ -6,11 +6,14 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/console"
+	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
 // serveConsole serves the page for people on an address of its own, if one is
@@ -19,7 +22,7 @@ func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logge
 	if c.Console == "" {
 		return func() {}, nil
 	}
-	password, err := setup.Password(c.env, "FLAGWATCH_CONSOLE_PASSWORD", console.MinPassword)
+	password, err := environ.Password(c.env, "FLAGWATCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +63,18 @@ func runQueue(ctx context.Context, file string, args []string, env func(string) 
 			if err != nil {
 				return nil, nil, err
 			}
+			if c.database() == "" {
+				if err := storefile.Exists(c.Store); err != nil {
+					return nil, nil, err
+				}
+			}
 			s := &service{}
-			store, err := s.openStore(c) //nolint:contextcheck // it lives until it is closed
+			store, err := s.openStore(c, sqlstore.WithExistingTables()) //nolint:contextcheck // it lives until it is closed
 			closeAll := func() error { return s.close(context.WithoutCancel(ctx)) }
 			if err != nil {
 				return nil, nil, errors.Join(err, closeAll())
 			}
-			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{})
+			inspector, err := webhook.NewInspector(store, client.Queue(), webhook.InspectorConfig{FormerQueues: c.FormerQueues})
 			return inspector, closeAll, err
 		},
 	}.Run(ctx, args)

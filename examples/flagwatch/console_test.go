@@ -94,6 +94,18 @@ func TestConsole(t *testing.T) {
 	}
 }
 
+// writeStore makes the store as the program does at its first start.
+func writeStore(t *testing.T, path string) {
+	t.Helper()
+	s := &service{}
+	if _, err := s.openStore(config{Store: path, database: func() string { return "" }}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestQueue opens the queue by the program's own configuration.
 func TestQueue(t *testing.T) {
 	sentry := webhooktest.NewServer(webhooktest.Config{})
@@ -106,6 +118,16 @@ func TestQueue(t *testing.T) {
 		return map[string]string{"SENTRY_FLAGS_WEBHOOK_URL": sentry.URL(), "SENTRY_FLAGS_WEBHOOK_SECRET": webhooktest.DefaultSecret}[name]
 	}
 	var out bytes.Buffer
+	if status := run(t.Context(), []string{"-config", file, "queue", "list"}, env, &out, &out); status != 1 || !strings.Contains(out.String(), "there is no store") {
+		t.Errorf("without a store: status %d: %s", status, out.String())
+	}
+	if status := run(t.Context(), []string{"-config", file, "-check"}, env, &out, &out); status != 0 {
+		t.Errorf("status %d: %s", status, out.String())
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 2 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+	writeStore(t, filepath.Join(dir, "store.db"))
 	if status := run(t.Context(), []string{"-config", file, "queue", "list"}, env, &out, &out); status != 0 || !strings.Contains(out.String(), "REASON") {
 		t.Errorf("status %d: %s", status, out.String())
 	}

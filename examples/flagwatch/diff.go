@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -38,7 +40,19 @@ func runDiff(ctx context.Context, args []string, env func(string) string, stdout
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	ofGit := given["send"] || given["merged-author"] || given["allow-http"]
-	if formats[*format] == nil || !given["git"] && (flags.NArg() != 2 || ofGit) || given["git"] && flags.NArg() == 0 {
+	wrong := ""
+	switch {
+	case formats[*format] == nil:
+		wrong = fmt.Sprintf("there is no format %q", *format)
+	case !given["git"] && ofGit:
+		wrong = "-send, -merged-author and -allow-http belong to -git"
+	case !given["git"] && flags.NArg() != 2:
+		wrong = "give two documents, after the flags"
+	case given["git"] && flags.NArg() == 0:
+		wrong = "give the files to look at in git, after the flags"
+	}
+	if wrong != "" {
+		fmt.Fprintln(stderr, "flagwatch: diff:", wrong)
 		flags.Usage()
 		return exitTrouble
 	}
@@ -67,11 +81,11 @@ func runDiff(ctx context.Context, args []string, env func(string) string, stdout
 func diffPaths(ctx context.Context, format changes.Format, old, new string) ([]changes.Edit, error) {
 	before, err := readPath(ctx, format, old)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", old, err)
 	}
 	after, err := readPath(ctx, format, new)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", new, err)
 	}
 	return changes.DiffDefinitions(before, after)
 }
@@ -80,8 +94,27 @@ func readPath(ctx context.Context, format changes.Format, path string) (changes.
 	var source changes.Source = &changes.File{Path: path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		source = &changes.Folder{Path: path}
+	} else if err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		source = pipe(path)
 	}
 	return changes.Read(ctx, source, format)
+}
+
+// pipe is what a shell gives for <(git show main:flags.json): it is read once, to
+// its end.
+func pipe(path string) changes.Source {
+	return changes.SourceFunc(filepath.Base(path), func(context.Context) (map[string][]byte, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		content, err := io.ReadAll(io.LimitReader(file, changes.DefaultLimit+1))
+		if len(content) > changes.DefaultLimit {
+			return nil, changes.ErrTooLarge
+		}
+		return map[string][]byte{"document": content}, err
+	})
 }
 
 // editJSON is a change as -json prints it.

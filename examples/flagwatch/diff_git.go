@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/gitlog"
@@ -92,7 +92,7 @@ func (d gitDiff) report(ctx context.Context, list []webhook.Change) (*gitlog.Rep
 	if err != nil {
 		return nil, err
 	}
-	token, err := setup.Secret(d.env, "SENTRY_FLAGS_READ_TOKEN")
+	token, err := environ.Secret(d.env, "SENTRY_FLAGS_READ_TOKEN")
 	if err != nil {
 		return nil, err
 	}

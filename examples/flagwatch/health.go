@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,24 +28,43 @@ func (s *service) health(w http.ResponseWriter, r *http.Request) {
 	for _, watcher := range s.watchers {
 		stats := watcher.Stats()
 		if stats.Problem == nil {
-			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending)
+			fmt.Fprintf(&told, "ok      %s: %d flags, %d changes, %d pending%s\n", watcher.Name(), stats.Flags, stats.Changes, stats.Pending, refused(stats.Refused))
 			continue
 		}
 		well = false
 		fmt.Fprintf(&told, "FAILED  %s, since %s: %v\n", watcher.Name(), stats.Since.UTC().Format(time.RFC3339), stats.Problem)
 	}
 	well = s.tellDoors(&told) && well
-	if stats, err := s.emitter.Stats(ctx); err != nil {
+	if stats, err := s.emitter.Inspector().Stats(ctx, healthMost); err != nil {
 		well = false
 		fmt.Fprintln(&told, "FAILED  the store cannot be asked")
 	} else {
-		fmt.Fprintf(&told, "ok      %d changes wait for Sentry, %d were refused\n", stats.Waiting, stats.Dead)
+		fmt.Fprintf(&told, "ok      %s changes wait for Sentry, %s were refused\n", counts(stats.Waiting), counts(stats.Dead))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !well {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_, _ = io.WriteString(w, told.String())
+}
+
+// healthMost is where the counts end: to count all would make a long queue look
+// like a store that does not answer.
+const healthMost = 10_000
+
+func counts(n int) string {
+	if n == healthMost {
+		return strconv.Itoa(n) + " or more"
+	}
+	return strconv.Itoa(n)
+}
+
+// refused tells of changes that were left out, if there are any.
+func refused(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d that Sentry would refuse", n)
 }
 
 // metrics writes Prometheus's text format.

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	flags := flag.NewFlagSet("flagwatch", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch [-config file] queue list|show|correct|replay|discard …\n       flagwatch diff [-format name] [-json] old new\n       flagwatch diff -git before..after [-send] … -- path…\n       flagwatch -demo")
+		fmt.Fprintln(stderr, "usage: flagwatch [-config file] [-check]\n       flagwatch [-config file] queue status|list|show|correct|replay|discard|resume …\n       flagwatch diff [-format name] [-json] old new\n       flagwatch diff -git before..after [-send] … -- path…\n       flagwatch -demo")
 		flags.PrintDefaults()
 	}
 	file := flags.String("config", "flagwatch.json", "the configuration `file`")

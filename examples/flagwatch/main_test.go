@@ -18,11 +18,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("FLAGWATCH_TEST_CHILD") != "" {
+		main() // as a process of its own, to be killed
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
@@ -82,6 +87,12 @@ func TestDiff(t *testing.T) {
 			t.Errorf("%q: %d, %s", args, code, trouble)
 		}
 	}
+	if _, _, trouble := diff(old, filepath.Join(folder, "missing.json")); !strings.Contains(trouble, filepath.Join(folder, "missing.json")) {
+		t.Errorf("it does not say which: %s", trouble)
+	}
+	if _, _, trouble := diff(old); !strings.Contains(trouble, "give two documents") {
+		t.Errorf("it does not say what is wrong: %s", trouble)
+	}
 	// Two folders.
 	for _, name := range []string{"a", "b"} {
 		if err := os.Mkdir(filepath.Join(folder, name), 0o700); err != nil {
@@ -118,7 +129,8 @@ func TestCheck(t *testing.T) {
 	sentry, folder := standIn(t), t.TempDir()
 	file, flags := filepath.Join(folder, "flagwatch.json"), filepath.Join(folder, "flags.json")
 	write(t, flags, demoFlagd)
-	write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`}]}`)
+	database := filepath.Join(folder, "x.db")
+	write(t, file, `{"store":`+quote(database)+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`}]}`)
 	secret := filepath.Join(folder, "secret")
 	write(t, secret, sentrySecret+"\n")
 	var out, trouble bytes.Buffer
@@ -126,10 +138,22 @@ func TestCheck(t *testing.T) {
 	if code := run(t.Context(), []string{"-check", "-config", file}, env, &out, &trouble); code != 0 || strings.Count(out.String(), "ok ") != 3 {
 		t.Errorf("%d: %s%s", code, &out, &trouble)
 	}
+	// Made by whoever checks, it would not be the service's.
+	if left, err := filepath.Glob(filepath.Join(folder, "*")); err != nil || storefile.Exists(database) == nil || len(left) != 3 {
+		t.Errorf("it leaves %q, %v", left, err)
+	}
 	out.Reset()
 	write(t, flags, "{")
 	env = environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", "another-one")
 	if code := run(t.Context(), []string{"-check", "-config", file}, env, &out, &trouble); code != 1 || strings.Count(out.String(), "FAILED ") != 2 || strings.Contains(out.String(), "another-one") {
+		t.Errorf("%d: %s%s", code, &out, &trouble)
+	}
+	if !strings.Contains(out.String(), flags) {
+		t.Errorf("it does not say which file: %s", &out)
+	}
+	out.Reset()
+	write(t, file, `{"store":`+quote(filepath.Join(folder, "none", "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`}]}`)
+	if code := run(t.Context(), []string{"-check", "-config", file}, env, &out, &trouble); code != 1 || !strings.Contains(out.String(), "FAILED  the store opens") {
 		t.Errorf("%d: %s%s", code, &out, &trouble)
 	}
 }
@@ -148,17 +172,21 @@ func TestConfigIsChecked(t *testing.T) {
 		config string
 		env    []string
 	}{
-		"no sources":         {`{"store":"x.db"}`, secret},
-		"same address":       {`{"store":"x.db","listen":":1","receive_listen":":1","receive":[{"product":"flipt","secret_from":"SECRET"}]}`, secret},
-		"unknown field":      {`{"store":"x.db","secret":"x"}`, secret},
-		"more than one":      {`{} {}`, secret},
-		"SENTRY_FLAGS":       {`{"store":"x.db","sources":[` + source + `]}`, nil},
-		"either store":       {`{"sources":[` + source + `]}`, secret},
-		"exclude each":       {`{"store":"x.db","sources":[` + source + `]}`, append(secret, "SENTRY_FLAGS_WEBHOOK_SECRET_FILE", "x")},
-		"none of":            {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"x","file":"x"}]}`, secret},
-		"one of file":        {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","url":"y"}]}`, secret},
-		"TOKEN_FILE must be": {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url":"http://x/y","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
-		"are called":         {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[` + source + `,` + source + `]}`, secret},
+		"same address":        {`{"store":"x.db","listen":":1","receive_listen":":1","receive":[{"product":"flipt","secret_from":"SECRET"}]}`, secret},
+		"no sources":          {`{"store":"x.db"}`, secret},
+		"unknown field":       {`{"store":"x.db","secret":"x"}`, secret},
+		"after top-level":     {`{} {}`, secret},
+		"SENTRY_FLAGS":        {`{"store":"x.db","sources":[` + source + `]}`, nil},
+		"either store":        {`{"sources":[` + source + `]}`, secret},
+		"exclude each":        {`{"store":"x.db","sources":[` + source + `]}`, append(secret, "SENTRY_FLAGS_WEBHOOK_SECRET_FILE", "x")},
+		"none of":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"x","file":"x"}]}`, secret},
+		"one of file":         {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","url":"y"}]}`, secret},
+		"TOKEN_FILE must be":  {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url":"http://x/y","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
+		"belongs to a folder": {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","pattern":"*.json"}]}`, secret},
+		"belongs to a url":    {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
+		"Pattern":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","folder":"x","pattern":"[*"}]}`, secret},
+		"none/x.db":           {`{"store":` + quote(filepath.Join(folder, "none", "x.db")) + `,"allow_http":true,"sources":[` + source + `]}`, secret},
+		"are called":          {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[` + source + `,` + source + `]}`, secret},
 	} {
 		write(t, file, c.config)
 		var out, trouble bytes.Buffer
@@ -250,4 +278,58 @@ func TestServe(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestRestart edits around a restart: with a file for a store there is nobody to
+// wait for. What flagtrack shows under another name is reported under that, and
+// what the address of Sentry was before does not matter.
+func TestRestart(t *testing.T) {
+	sentry, folder := standIn(t), t.TempDir()
+	flags := filepath.Join(folder, "flags.json")
+	document := func(variant string) {
+		write(t, flags, `{"flags":{"my flag":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"`+variant+`"}}}`)
+	}
+	c := config{
+		Store: filepath.Join(folder, "x.db"), Interval: setup.Duration(50 * time.Millisecond), Gather: setup.Duration(10 * time.Millisecond), AllowHTTP: true, ShownNames: true,
+		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
+		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
+	}
+	wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	start := func() *service {
+		s, err := newService(c, slog.New(slog.DiscardHandler)) //nolint:contextcheck // it is closed
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s.watchers[0].Stats().Version == 0 {
+			time.Sleep(10 * time.Millisecond) // real files
+		}
+		return s
+	}
+	end := func(s *service) {
+		if err := s.close(wait); err != nil {
+			t.Error(err)
+		}
+	}
+	document("on")
+	s := start()
+	document("off")
+	if all, err := sentry.WaitChanges(wait, 1); err != nil || all[0].Flag != webhook.ShownName("my flag") {
+		t.Errorf("%v, %v", all, err)
+	}
+	end(s)
+	s = start()
+	document("on")
+	if _, err := sentry.WaitChanges(wait, 2); err != nil {
+		t.Error(err)
+	}
+	end(s)
+	document("off")
+	c.FormerQueues = []string{s.emitter.Queue()}
+	c.flagsURL = strings.Replace(c.flagsURL, "127.0.0.1", "localhost", 1)
+	s = start()
+	if _, err := sentry.WaitChanges(wait, 3); err != nil {
+		t.Error(err)
+	}
+	end(s)
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
@@ -83,7 +83,7 @@ func (d door) secrets(env func(string) string) ([]signing.Secret, error) {
 	}
 	var secrets []signing.Secret
 	for _, name := range []string{d.SecretFrom, d.SecretFrom + "_NEXT"} {
-		value, err := setup.Secret(env, name)
+		value, err := environ.Secret(env, name)
 		if err != nil {
 			return nil, err
 		}

@@ -10,12 +10,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
@@ -53,10 +55,15 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 
 // assemble makes the parts. Each is closed by close, also after an error.
 func (s *service) assemble(c config, store queue.Store, logger *slog.Logger) (err error) {
-	if s.client, err = webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP}); err != nil {
+	if s.client, err = webhook.NewClient(webhook.Config{
+		URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP, ShownNames: c.ShownNames,
+		OnWarning: func(w webhook.Warning) {
+			logger.Warn("flagwatch: a change will not show beside an error; see shown_names", "change", w.String())
+		},
+	}); err != nil {
 		return err
 	}
-	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger}); err != nil {
+	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger, FormerQueues: c.FormerQueues}); err != nil {
 		return err
 	}
 	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)
@@ -86,9 +93,13 @@ func (s *service) watch(c config, each fileSource, store queue.Store, logger *sl
 	if err != nil {
 		return nil, err
 	}
+	lag := time.Duration(c.Lag)
+	if c.Store != "" && lag == 0 {
+		lag = -1 // nobody else has this file; a restart need not wait
+	}
 	config := changes.Config{
 		Source: source, Format: format, Name: cmp.Or(each.Name, format.Name()+":"+source.Name()), Store: store, Emitter: s.emitter, Logger: logger,
-		Interval: time.Duration(c.Interval), Lag: time.Duration(c.Lag),
+		Interval: time.Duration(c.Interval), Gather: time.Duration(c.Gather), Lag: lag, Limit: c.Limit,
 	}
 	if c.lends(config.Name) {
 		config.AuthorWait = time.Duration(c.AuthorWait)
@@ -96,24 +107,31 @@ func (s *service) watch(c config, each fileSource, store queue.Store, logger *sl
 	return changes.NewWatcher(config)
 }
 
-func (s *service) openStore(c config) (*sqlstore.Store, error) {
-	driver, dsn, dialect := "sqlite", sqlstore.SQLiteDSN(c.Store), sqlstore.SQLite
-	if url := c.database(); url != "" {
-		if _, err := pgx.ParseConfig(url); err != nil {
-			return nil, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
-		}
-		driver, dsn, dialect = "pgx", url, sqlstore.PostgreSQL
-	}
-	db, err := sql.Open(driver, dsn)
+// openStore opens the store: the SQLite file, or the PostgreSQL if there is one.
+func (s *service) openStore(c config, options ...sqlstore.Option) (*sqlstore.Store, error) {
+	db, dialect, err := openDatabase(c)
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	store, err := sqlstore.New(db, dialect)
+	store, err := sqlstore.New(db, dialect, options...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}
 	s.closers = append(s.closers, func(context.Context) error { return store.Close() }, func(context.Context) error { return db.Close() })
 	return store, nil
+}
+
+func openDatabase(c config) (*sql.DB, sqlstore.Dialect, error) {
+	url := c.database()
+	if url == "" {
+		db, err := sqlstore.OpenSQLite("sqlite", c.Store)
+		return db, sqlstore.SQLite, err
+	}
+	if _, err := pgx.ParseConfig(url); err != nil {
+		return nil, sqlstore.PostgreSQL, errors.New("FLAGWATCH_DATABASE_URL cannot be read") // the cause may show its password
+	}
+	db, err := sql.Open("pgx", url)
+	return db, sqlstore.PostgreSQL, err
 }
 
 // close ends everything, the watchers first.
@@ -176,13 +194,11 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		fmt.Fprintf(out, "ok      %s\n", what)
 	}
 	say("Sentry takes what is signed with the secret", client.Check(ctx))
-	s := &service{}
-	_, err = s.openStore(c) //nolint:contextcheck // closed below
-	say("the store opens", errors.Join(err, s.close(context.WithoutCancel(ctx))))
+	say("the store opens", tryStore(ctx, c))
 	fits := true
 	for i, each := range c.Sources {
 		definitions, name, err := each.read(ctx, c)
-		what := fmt.Sprintf("sources[%d]", i)
+		what := strings.TrimSpace(fmt.Sprintf("sources[%d] %s", i, each.File+each.Folder))
 		if err == nil {
 			what = fmt.Sprintf("%s, %d flags", name, definitions.Len())
 		}
@@ -207,6 +223,20 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		}
 	}
 	return failed
+}
+
+// tryStore opens the store, and makes none where there is none yet.
+func tryStore(ctx context.Context, c config) error {
+	done := func() error { return nil }
+	if c.database() == "" {
+		var err error
+		if c.Store, done, err = storefile.Trial(c.Store); err != nil {
+			return err
+		}
+	}
+	s := &service{}
+	_, err := s.openStore(c) //nolint:contextcheck // closed below
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)), done())
 }
 
 // fits makes all the parts, with a store that is thrown away.

@@ -8,11 +8,15 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
@@ -143,19 +147,21 @@ func pause(ctx context.Context, d time.Duration) bool {
 // checkToggler asks a flag system for the targets of the rules.
 func checkToggler(ctx context.Context, p *parts, name string) error {
 	asks, ok := p.togglers[name].(killswitch.Checker)
-	if !ok {
+	targets := p.targetsOf(name)
+	if !ok || len(targets) == 0 {
 		return nil
 	}
-	var targets []killswitch.Target
+	return asks.Check(ctx, targets...)
+}
+
+// targetsOf lists what the rules switch through a toggler.
+func (p *parts) targetsOf(name string) (targets []killswitch.Target) {
 	for _, rule := range p.rules {
 		if rule.Toggler == name || rule.Toggler == "" && len(p.togglers) == 1 {
 			targets = append(targets, rule.Target)
 		}
 	}
-	if len(targets) == 0 {
-		return nil
-	}
-	return asks.Check(ctx, targets...)
+	return targets
 }
 
 // runCheck is -check: strict, where the service is lenient.
@@ -167,6 +173,13 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 	reports.close()
 	if len(c.clientSecrets) == 0 {
 		return errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	}
+	if c.Store != "" { // none is made where there is none yet
+		var done func() error
+		if c.Store, done, err = storefile.Trial(c.Store); err != nil {
+			return fmt.Errorf("the store: %w", err)
+		}
+		defer func() { _ = done() }()
 	}
 	p, err := newParts(ctx, c, options{})
 	if err != nil {
@@ -182,7 +195,7 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	_ = trial.Close(ctx)
-	p.printRules(out)
+	deaf := p.printRules(out)
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	var failed error
@@ -194,6 +207,16 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		fmt.Fprintf(out, "%-14s %s\n", what+":", text)
 		failed = errors.Join(failed, err)
 	}
+	p.printSettings(out)
+	_, err = net.ResolveTCPAddr("tcp", c.Listen)
+	say("listen", err)
+	if c.Console != "" {
+		_, err = net.ResolveTCPAddr("tcp", c.Console)
+		say("console", err)
+	}
+	if id := c.Sentry.Installation; id != "" && !uuid.MatchString(id) {
+		say("installation", fmt.Errorf("%q is no uuid: every alert would be refused", id))
+	}
 	if p.store == nil {
 		fmt.Fprintln(out, "store:         none: a crash loses what is under way")
 	} else {
@@ -204,6 +227,10 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.togglers)) {
+		if len(p.targetsOf(name)) == 0 {
+			fmt.Fprintf(out, "%-14s no rule uses it\n", "toggler "+name+":")
+			continue
+		}
 		say("toggler "+name, checkToggler(ctx, p, name))
 	}
 	if p.flags == nil {
@@ -214,11 +241,31 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 	if c.DryRun {
 		fmt.Fprintln(out, "dry_run is on: nothing is switched until you set it to false")
 	}
+	if deaf > 0 {
+		failed = errors.Join(failed, fmt.Errorf("%d rules never match: see the warnings", deaf))
+	}
 	return failed
 }
 
-// printRules shows each rule as it is understood, and what can never hold.
-func (p *parts) printRules(out io.Writer) {
+// uuid is how Sentry writes one.
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// printSettings shows what holds, defaults included.
+func (p *parts) printSettings(out io.Writer) {
+	c := killswitch.Config{MaxAge: time.Duration(p.config.MaxAge), CoolDown: time.Duration(p.config.CoolDown), CapPerHour: p.config.CapPerHour}.WithDefaults()
+	cool, most := c.CoolDown.String(), strconv.Itoa(c.CapPerHour)
+	if c.CoolDown < 0 {
+		cool = "none"
+	}
+	if c.CapPerHour < 0 {
+		most = "none"
+	}
+	fmt.Fprintf(out, "settings:      max_age %v, cool_down %s, cap_per_hour %s\n", c.MaxAge, cool, most)
+}
+
+// printRules shows each rule as it is understood, and what can never hold. It
+// counts the rules that never match.
+func (p *parts) printRules(out io.Writer) (deaf int) {
 	for i, rule := range p.rules {
 		does := "off"
 		if rule.SwitchOn {
@@ -235,5 +282,24 @@ func (p *parts) printRules(out io.Writer) {
 		for _, warning := range rule.Warnings() {
 			fmt.Fprintf(out, "    WARNING: %s\n", warning)
 		}
+		for j, other := range p.rules {
+			if rule.SwitchOn && !other.SwitchOn && overlap(rule, other) {
+				fmt.Fprintf(out, "    WARNING: rule %d switches the same flag off for the same alert, and off wins\n", j+1)
+			}
+		}
+		if rule.NeverMatches() {
+			deaf++
+		}
 	}
+	return deaf
+}
+
+// overlap reports whether two rules are about the same flag and the same alert.
+func overlap(on, off killswitch.Rule) bool {
+	when := off.When
+	if len(when) == 0 {
+		when = []killswitch.Trigger{killswitch.IssueAlertTriggered, killswitch.MetricAlertCritical}
+	}
+	return on.Toggler == off.Toggler && on.Target.Equal(off.Target) && on.Alert == off.Alert && on.AlertID == off.AlertID && on.Project == off.Project &&
+		slices.ContainsFunc(on.When, func(t killswitch.Trigger) bool { return slices.Contains(when, t) })
 }

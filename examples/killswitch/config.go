@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
@@ -33,6 +34,9 @@ type fileConfig struct {
 	// not only over loopback.
 	Console      string   `json:"console"`
 	ConsoleHosts []string `json:"console_hosts"`
+	// FormerQueues are names that the queue of changes had before, with another
+	// organisation or address of Sentry: what still waits there is delivered.
+	FormerQueues []string `json:"former_queues"`
 	// Path is where Sentry posts to. Defaults to "/sentry".
 	Path string `json:"path"`
 	// Store is the SQLite file that keeps the journal and records.
@@ -155,7 +159,7 @@ func (c config) togglers(unlimited bool) (map[string]killswitch.Toggler, error) 
 
 func (c config) vwoClient(t fileToggler, unlimited bool) (killswitch.Toggler, error) {
 	name := cmp.Or(t.VWO.Token, "VWO_TOKEN")
-	token, err := setup.Secret(c.env, name)
+	token, err := environ.Secret(c.env, name)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +219,7 @@ func readConfig(path string, env func(string) string) (config, error) {
 func readSecrets(env func(string) string) (secrets, error) {
 	var failed error
 	get := func(name string) string {
-		value, err := setup.Secret(env, name)
+		value, err := environ.Secret(env, name)
 		failed = errors.Join(failed, err)
 		return value
 	}

@@ -45,8 +45,10 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	for content, want := range map[string]string{
 		``:                          "EOF",
 		`{`:                         "EOF",
-		`{} {}`:                     "more than one",
-		`{"token": "x"}`:            "unknown field",
+		`{} {}`:                     "after top-level value",
+		`{"token": "x"}`:            "unknown object member",
+		`{"rules":[],"rules":[]}`:   "duplicate",
+		`{"Rules":[]}`:              "unknown object member",
 		`{"max_age": "soon"}`:       "duration",
 		`{"max_age": 15}`:           "max_age",
 		`{"path": "sentry"}`:        "slash",
@@ -54,8 +56,8 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		`{"path": "/metrics"}`:      "metrics",
 		`{"path": "/{id"}`:          "braces",
 		`{"path": "/a b"}`:          "spaces",
-		`{"rules": [{"allert":1}]}`: "unknown field",
-		`{"togglers": {"x": {"vwo": {"token": "t"}}}}`: "unknown field",
+		`{"rules": [{"allert":1}]}`: "unknown object member",
+		`{"togglers": {"x": {"vwo": {"token": "t"}}}}`: "unknown object member",
 	} {
 		_, err := readConfig(fileOf(t, "c.json", content), secretsEnv())
 		if err == nil || !strings.Contains(err.Error(), want) {

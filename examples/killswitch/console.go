@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
 	"github.com/sentryflags/sentryflags-go/internal/setup"
 	"github.com/sentryflags/sentryflags-go/signing"
@@ -20,7 +21,7 @@ import (
 
 // newConsole makes the page for people.
 func (s *service) newConsole(logger *slog.Logger, announce io.Writer) (http.Handler, error) {
-	password, err := setup.Password(s.config.env, "KILLSWITCH_CONSOLE_PASSWORD", console.MinPassword)
+	password, err := environ.Password(s.config.env, "KILLSWITCH_CONSOLE_PASSWORD", console.MinPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -97,18 +98,66 @@ func (s switches) Restore(ctx context.Context, target, by string, force bool) er
 	return killswitch.ErrNotSwitchedOff
 }
 
+// Pending implements console.Switches.
+func (s switches) Pending(ctx context.Context) ([]console.PendingSwitch, error) {
+	var all []console.PendingSwitch
+	journals := s.journals()
+	for _, name := range slices.Sorted(maps.Keys(journals)) {
+		pending, err := journals[name].Pending(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range pending {
+			all = append(all, console.PendingSwitch{
+				ID: one.ID, Target: name + ": " + one.Target.String(), On: one.On, Alert: one.Alert, By: one.By, At: one.At,
+				Failed: one.Failed, Due: one.Due, Reason: one.Reason,
+			})
+		}
+	}
+	return all, nil
+}
+
+// Retry implements console.Switches.
+func (s switches) Retry(ctx context.Context, id, _ string) error {
+	return s.onPending(ctx, id, (*killswitch.Journal).Retry)
+}
+
+// GiveUp implements console.Switches.
+func (s switches) GiveUp(ctx context.Context, id, _ string) error {
+	return s.onPending(ctx, id, (*killswitch.Journal).Discard)
+}
+
+func (s switches) onPending(ctx context.Context, id string, do func(*killswitch.Journal, context.Context, killswitch.Pending) error) error {
+	for _, journal := range s.journals() {
+		pending, err := journal.Pending(ctx)
+		if err != nil {
+			return err
+		}
+		for _, one := range pending {
+			if one.ID == id {
+				return do(journal, ctx, one)
+			}
+		}
+	}
+	return errors.New("there is no such switch (any more)")
+}
+
 // exitStatus is how the program ends when everything was said already.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // runQueue is the command queue: the records on their way to Sentry's flag log.
-func runQueue(ctx context.Context, c config, args []string, out, log io.Writer) error {
+func runQueue(ctx context.Context, file string, env func(string) string, args []string, out, log io.Writer) error {
 	status := queuecmd.Command{
 		Name: "killswitch queue", Stdout: out, Stderr: log,
 		Open: func(context.Context) (*webhook.Inspector, func() error, error) {
+			c, err := readConfig(file, env)
+			if err != nil {
+				return nil, nil, err
+			}
 			p := &parts{config: c}
-			if err := p.openStore(options{}); err != nil { //nolint:contextcheck // it lives until it is closed
+			if err := p.openStore(options{existing: true}); err != nil { //nolint:contextcheck // it lives until it is closed
 				return nil, nil, err
 			}
 			closeAll := func() error { return p.close(context.WithoutCancel(ctx)) }
@@ -137,5 +186,5 @@ func (p *parts) inspector() (*webhook.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return webhook.NewInspector(p.store, client.Queue(), webhook.InspectorConfig{})
+	return webhook.NewInspector(p.store, client.Queue(), webhook.InspectorConfig{FormerQueues: p.config.FormerQueues})
 }

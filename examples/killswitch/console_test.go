@@ -2,16 +2,98 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook/webhooktest"
 )
 
 var consoleListens = regexp.MustCompile(`the console listens","console":"([^"]+)"`)
+
+// TestConsoleShowsWhatIsNotSwitched lets a switch fail for good and has it retried
+// on the page once the cause is gone.
+func TestConsoleShowsWhatIsNotSwitched(t *testing.T) {
+	_, flagLog := standIns(t)
+	flags := filepath.Join(t.TempDir(), "flags.json")
+	if err := os.WriteFile(flags, []byte(`{"flags":{}}`), 0o600); err != nil { // it does not have the flag
+		t.Fatal(err)
+	}
+	file := fileOf(t, "killswitch.json", fmt.Sprintf(`{
+		"listen": "127.0.0.1:0", "console": "127.0.0.1:0", "store": %q,
+		"togglers": {"files": {"flagd-file": {"path": %q}}},
+		"rules": [{"alert": "broken", "project": "shop", "switch_off": {"flag": "new-checkout"}}]
+	}`, filepath.Join(t.TempDir(), "killswitch.db"), flags))
+	env := envOf("SENTRY_CLIENT_SECRET="+demoSecret, "SENTRY_FLAGS_WEBHOOK_URL="+flagLog.URL(),
+		"SENTRY_FLAGS_WEBHOOK_SECRET="+webhooktest.DefaultSecret, "KILLSWITCH_CONSOLE_PASSWORD=correct-horse-battery")
+	address, log, stop := started(t, file, env)
+	client := newHTTPClient(t)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	page := func(path string, form url.Values) (int, string) {
+		t.Helper()
+		found := consoleListens.FindStringSubmatch(log.String())
+		method := http.MethodGet
+		if form != nil {
+			method = http.MethodPost
+		}
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+found[1]+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.SetBasicAuth("grace", "correct-horse-battery")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		return response.StatusCode, string(text)
+	}
+	if _, err := post(t.Context(), client, address+"/sentry", demoEvent("broken", "shop", "", "", 1, time.Now()), nil); err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	eventually(t, 10*time.Second, "the page says that it has failed", func() bool {
+		_, text = page("/", nil)
+		return strings.Contains(text, "Not switched") && strings.Contains(text, "Has failed") && strings.Contains(text, "switch it by hand")
+	})
+	found := regexp.MustCompile(`href="(switch\?do=retry[^"]+)"`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatalf("no button in\n%s", text)
+	}
+	if err := os.WriteFile(flags, []byte(`{"flags":{"new-checkout":{"state":"ENABLED","variants":{"on":true,"off":false},"defaultVariant":"on"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	query, err := url.ParseQuery(strings.TrimPrefix(html.UnescapeString(found[1]), "switch?"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query.Set("confirm", "yes")
+	if status, text := page("/switch", query); status != http.StatusSeeOther {
+		t.Fatalf("%d %s", status, text)
+	}
+	eventually(t, 10*time.Second, "it is switched off", func() bool {
+		content, err := os.ReadFile(flags)
+		return err == nil && strings.Contains(string(content), "DISABLED")
+	})
+	eventually(t, 10*time.Second, "the page shows it where it belongs", func() bool {
+		_, text = page("/", nil)
+		return !strings.Contains(text, "Not switched") && strings.Contains(text, "flag?target=")
+	})
+	client.CloseIdleConnections()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestConsole switches a flag off by an alert and restores it on the page.
 func TestConsole(t *testing.T) {
@@ -60,7 +142,7 @@ func TestConsole(t *testing.T) {
 	var text string
 	eventually(t, 10*time.Second, "the page shows it", func() bool {
 		_, text = ask(http.MethodGet, "/", nil, "correct-horse-battery")
-		return strings.Contains(text, "by the alert") && strings.Contains(text, "a rule matches") && strings.Contains(text, "flag-changes:")
+		return strings.Contains(text, "flag?target=") && strings.Contains(text, "a rule matches") && strings.Contains(text, "flag-changes:")
 	})
 	found := regexp.MustCompile(`href="(flag\?target=[^"]+)"`).FindStringSubmatch(text)
 	if found == nil {

@@ -49,14 +49,14 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	if *demo {
 		return playDemo(ctx, stdout)
 	}
+	if flags.Arg(0) == "queue" {
+		return runQueue(ctx, *file, env, flags.Args()[1:], stdout, stderr)
+	}
 	config, err := readConfig(*file, env)
 	if err != nil {
 		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(stderr, nil))
-	if flags.Arg(0) == "queue" {
-		return runQueue(ctx, config, flags.Args()[1:], stdout, stderr)
-	}
 	if flags.NArg() > 0 {
 		return runTool(ctx, config, flags.Args(), stdout, stderr)
 	}

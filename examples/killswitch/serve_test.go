@@ -122,8 +122,6 @@ func TestWhatIsWrongAtTheStart(t *testing.T) {
 	}
 }
 
-// TestOneServiceChecks starts two services on one database and one token: one
-// asks, and no switch meets a 429.
 // TestStoreThatIsAwayAtTheStart starts before the database can be opened. Flags are
 // switched off, the health is red, and once the database is there it gets all that
 // it missed.
@@ -162,6 +160,8 @@ func TestStoreThatIsAwayAtTheStart(t *testing.T) {
 	}
 }
 
+// TestOneServiceChecks starts two services on one database and one token: one
+// asks, and no switch meets a 429.
 func TestOneServiceChecks(t *testing.T) {
 	switchboard := vwotest.NewServer(vwotest.Config{Features: flagNames(5), Interval: time.Second})
 	t.Cleanup(switchboard.Close)
@@ -199,7 +199,27 @@ func TestCheck(t *testing.T) {
 		{"new_checkout", map[string]any{"rules": []map[string]any{{
 			"alert": "a", "project": "shop", "when": []string{"metric_alert.critical"}, "evaluated": "on", "level": "error",
 			"switch_off": map[string]string{"flag": "new_checkout", "environment": "production"},
-		}}}, func() {}, []string{"WARNING: it never matches: metric alerts have no Evaluated, no Level", `flags["new_checkout"]:true`}, false},
+		}}}, func() {}, []string{"WARNING: it never matches: metric alerts have no Evaluated, no Level", `flags["new_checkout"]:true`}, true},
+		{"new_checkout", map[string]any{"rules": []map[string]any{{
+			"alert": "a", "project": "Shop", "switch_off": map[string]string{"flag": "new_checkout", "environment": "production"},
+		}}}, func() {}, []string{`WARNING: it never matches: the Project "Shop" is no slug`}, true},
+		{"new_checkout", map[string]any{"rules": []map[string]any{
+			{"alert": "a", "project": "shop", "switch_off": map[string]string{"flag": "new_checkout", "environment": "production"}},
+			{
+				"alert": "a", "project": "shop", "when": []string{"event_alert.triggered"},
+				"switch_on": map[string]string{"flag": "new_checkout", "environment": "production"},
+			},
+		}}, func() {}, []string{"WARNING: rule 1 switches the same flag off for the same alert, and off wins"}, false},
+		{"new_checkout", map[string]any{"listen": "nonsense"}, func() {}, []string{"listen:        FAILED"}, true},
+		{"new_checkout", map[string]any{"sentry": map[string]string{"installation": "mine"}}, func() {}, []string{`"mine" is no uuid`}, true},
+		{"new_checkout", map[string]any{"cap_per_hour": 0, "cool_down": "-1ns", "max_age": "0s"}, func() {}, []string{"settings:      max_age 15m0s, cool_down none, cap_per_hour 20\n"}, false},
+		{
+			"new_checkout", map[string]any{"togglers": map[string]any{
+				"vwo": map[string]any{"vwo": map[string]string{"base_url": switchboard.URL}}, "files": map[string]any{"flagd-file": map[string]string{"path": "/nowhere/flags.json"}},
+			}, "rules": []map[string]any{{
+				"alert": "a", "project": "shop", "toggler": "vwo", "switch_off": map[string]string{"flag": "new_checkout", "environment": "production"},
+			}}}, func() {}, []string{"toggler files: no rule uses it\n", "toggler vwo:   ok\n"}, false,
+		},
 		{"new_checkout", map[string]any{"rules": []map[string]any{{
 			"alert": "a", "project": "shop", "switch_off": map[string]string{"flag": "new_checkout", "environment": "Production"},
 		}}}, func() {}, []string{"FAILED", `"1" ("production" of project`}, true},
@@ -231,6 +251,19 @@ func TestTools(t *testing.T) {
 		var out strings.Builder
 		err := run(t.Context(), append([]string{"-config", file}, args...), env, &out, io.Discard)
 		return out.String(), err
+	}
+	for _, args := range [][]string{{"list"}, {"queue", "list"}, {"-check"}} {
+		text, err := tool(args...)
+		if (err != nil) != (args[0] != "-check") {
+			t.Errorf("%q before there is a store: %v\n%s", args, err, text)
+		}
+		var c config
+		if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &c) != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(c.Store)); err != nil || len(left) > 0 {
+			t.Errorf("%q has made %v, %v", args, left, err)
+		}
 	}
 	address, _, stop := started(t, file, env)
 	client := newHTTPClient(t)
@@ -352,6 +385,21 @@ func TestExplainTool(t *testing.T) {
 	for _, want := range []string{"ignored: no rule matches", `rule 1 comes closest; Alert: want "Checkout error rate", got "checkout error rate"`, `yes  Project: "shop"`, `no   Alert: want`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestHelp asks for help as one does before there is a configuration.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"-h"}, {"queue", "-h"}} {
+		var log strings.Builder
+		if err := run(t.Context(), args, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%q: %v", args, err)
+		}
+		for _, want := range []string{"usage:", "killswitch ", "queue status"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%q: no %q in:\n%s", args, want, log.String())
+			}
 		}
 	}
 }

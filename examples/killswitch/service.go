@@ -37,6 +37,7 @@ type options struct {
 	onDecision func(killswitch.Decision)
 	onReport   func(killswitch.Report)
 	unlimited  bool // stand-ins of VWO need no rate limit
+	existing   bool // a store that is not there is not made
 	patient    bool // the database may be away
 	// answerWithin is the relay's; 0 is its default.
 	answerWithin time.Duration
@@ -77,12 +78,12 @@ func (p *parts) openStore(o options) error {
 		return err
 	}
 	if o.patient && (c.Store != "" || c.database.text() != "") {
-		store := newPatientStore(c.openStore, o.log())
+		store := newPatientStore(func() (*openedStore, error) { return c.openStore(false) }, o.log())
 		p.store = store
 		p.closers = append(p.closers, func(context.Context) error { return store.close() })
 		return nil
 	}
-	store, err := c.openStore()
+	store, err := c.openStore(o.existing)
 	if err != nil || store == nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func (p *parts) newEmitter(o options) error {
 		store = memory
 		p.closers = append(p.closers, func(context.Context) error { return memory.Close() })
 	}
-	p.emitter, err = webhook.NewEmitter(p.flags, store, webhook.EmitterConfig{Logger: o.log()})
+	p.emitter, err = webhook.NewEmitter(p.flags, store, webhook.EmitterConfig{Logger: o.log(), FormerQueues: p.config.FormerQueues})
 	if err != nil {
 		return err
 	}

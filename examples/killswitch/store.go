@@ -13,6 +13,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
 	_ "modernc.org/sqlite"             // driver "sqlite"
 
+	"github.com/sentryflags/sentryflags-go/internal/storefile"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
@@ -45,21 +46,31 @@ type openedStore struct {
 	db *sql.DB
 }
 
-func (s *openedStore) close() error { return errors.Join(s.Store.Close(), s.db.Close()) }
+func (s *openedStore) close() error { return errors.Join(s.Close(), s.db.Close()) }
 
-// openStore opens the database that is configured; nil if none is.
-func (c config) openStore() (*openedStore, error) {
+// openStore opens the database that is configured; nil if none is. It makes what
+// is not there, unless only an existing one is wanted.
+func (c config) openStore(existing bool) (*openedStore, error) {
 	if err := c.checkDatabase(); err != nil {
 		return nil, err
 	}
 	var db *sql.DB
 	var err error
 	dialect := sqlstore.SQLite
+	var how []sqlstore.Option
+	if existing {
+		how = append(how, sqlstore.WithExistingTables())
+	}
 	switch {
 	case c.database.text() != "":
 		dialect = sqlstore.PostgreSQL
 		db, err = sql.Open("pgx", c.database.text())
 	case c.Store != "":
+		if existing {
+			if err := storefile.Exists(c.Store); err != nil {
+				return nil, err
+			}
+		}
 		db, err = sqlstore.OpenSQLite("sqlite", c.Store)
 	default:
 		return nil, nil
@@ -67,7 +78,7 @@ func (c config) openStore() (*openedStore, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	store, err := sqlstore.New(db, dialect)
+	store, err := sqlstore.New(db, dialect, how...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), db.Close())
 	}

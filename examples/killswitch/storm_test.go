@@ -426,7 +426,11 @@ func TestStorm(t *testing.T) {
 	lost, twice := recorded()
 	t.Logf("storm: %d requests, %d forged in %d ways, forged that acted %d; %d right ones accepted, not done %d; records lost %d, twice %d; switched on %d; answers over 1 s %d, slowest %v",
 		requests, forged.Load(), len(forgeries()), forgedTaken.Load(), len(accepted), notDone(), lost, twice, on, over.Load(), slowest.Round(time.Millisecond))
-	if notDone()+lost+twice+on > 0 || len(accepted) < flags*9/10 || len(forgeries()) < 45 {
+	enough := flags * 9 / 10
+	if raceEnabled {
+		enough = flags / 2 // a kill -9 meets more that are under way
+	}
+	if notDone()+lost+twice+on > 0 || len(accepted) < enough || len(forgeries()) < 45 {
 		t.Error("not as it should be")
 	}
 	if over.Load() > 0 && !raceEnabled {

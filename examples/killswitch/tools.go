@@ -27,7 +27,7 @@ var usage = map[string]string{
 	"retry":   "retry <id>...",
 	"discard": "discard <id>...",
 	"restore": "restore -by <person> [-force] [-toggler <name>] <flag>",
-	"queue":   "queue list|show|correct|replay|discard ...",
+	"queue":   "queue status|list|show|correct|replay|discard|resume ...",
 }
 
 // printUsage says what the program can do.
@@ -67,7 +67,9 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 	tool := map[string]func(context.Context, *parts, []string, io.Writer) error{
 		"list": list, "retry": retry, "discard": discard, "restore": restore,
 	}[name]
-	p, err := newParts(ctx, c, options{logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	p, err := newParts(ctx, c, options{
+		existing: true, logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
 	if err != nil {
 		return err
 	}
@@ -127,18 +129,39 @@ func (p *parts) journals() map[string]*killswitch.Journal {
 	return all
 }
 
+// former are the journals in which something waits, and whose toggler the
+// configuration does not have any more.
+func (p *parts) former(ctx context.Context) (map[string]*killswitch.Journal, error) {
+	queues, err := p.store.Queues(ctx)
+	all := map[string]*killswitch.Journal{}
+	for _, queue := range queues {
+		name, ours := strings.CutPrefix(queue, killswitch.QueueName("", ""))
+		if _, configured := p.togglers[name]; ours && !configured {
+			all[name] = killswitch.OpenJournal(p.store, queue)
+		}
+	}
+	return all, err
+}
+
 // list is "list".
 func list(ctx context.Context, p *parts, args []string, out io.Writer) error {
 	if len(args) > 0 {
 		return errors.New("usage: killswitch " + usage["list"])
 	}
-	journals := p.journals()
+	journals, err := p.former(ctx)
+	if err != nil {
+		return err
+	}
+	maps.Copy(journals, p.journals())
 	for _, name := range slices.Sorted(maps.Keys(journals)) {
 		off, err := journals[name].SwitchedOff(ctx)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "%s: %d switched off and not restored\n", name, len(off))
+		if p.togglers[name] == nil {
+			fmt.Fprintf(out, "  the configuration has no toggler of that name: what waits here waits until it has\n")
+		}
 		for _, one := range off {
 			fmt.Fprintf(out, "  %s since %s by %q (%s), was %s\n", one.Target, one.Since.Format(time.RFC3339), one.Alert, one.Trigger, one.Was)
 		}

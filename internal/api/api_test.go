@@ -18,6 +18,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -120,8 +121,11 @@ func text(files *token.FileSet, d *doc.Package) (string, error) {
 		return "", w.err
 	}
 	source, err := format.Source(append([]byte("package "+d.Name+"\n"), w.Bytes()...))
-	return string(source), err
+	return columns.ReplaceAllString(string(source), " "), err
 }
+
+// columns are what gofmt aligns: a longer name would change every line beside it.
+var columns = regexp.MustCompile(` {2,}`)
 
 type writer struct {
 	bytes.Buffer

@@ -102,3 +102,13 @@ func TestKeepsApart(t *testing.T) {
 		seen[got] = name
 	}
 }
+
+// Each byte alone is judged as ingestion judges it.
+func TestEveryByte(t *testing.T) {
+	for c := range 256 {
+		name := string([]byte{byte(c)})
+		if got, want := Legal(name), ingestion.MatchString(name); got != want {
+			t.Errorf("Legal(%q) = %t, want %t", name, got, want)
+		}
+	}
+}

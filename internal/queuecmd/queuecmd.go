@@ -38,6 +38,9 @@ const (
 )
 
 const usage = `usage:
+  %[1]s status [-json]
+      says what waits and since when, what is dead, whether delivery is paused, and
+      what waits or is dead elsewhere in the store
   %[1]s list [-state dead] [-flag name] [-limit n] [-before seq] [-reasons] [-json]
       lists changes, the newest first: waiting, dead, delivered, discarded or all;
       with -reasons, how many of the dead have which reason
@@ -49,6 +52,8 @@ const usage = `usage:
       delivers dead changes again as they are
   %[1]s discard [-all [-reason text]] [-json] id...
       gives dead changes up, and with an id waiting ones too
+  %[1]s resume
+      ends a pause once its cause is mended: what waits is tried at once
 With -json each line is an object. An id that begins with "-" goes after "--".
 `
 
@@ -67,7 +72,7 @@ type run struct {
 func (c Command) Run(ctx context.Context, args []string) int {
 	r := &run{Command: c}
 	verbs := map[string]func() (*flag.FlagSet, func(context.Context, []string) error){
-		"list": r.list, "show": r.show, "correct": r.correct, "replay": r.replay, "discard": r.discard,
+		"status": r.status, "resume": r.resume, "list": r.list, "show": r.show, "correct": r.correct, "replay": r.replay, "discard": r.discard,
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
 		fmt.Fprintf(c.Stderr, usage, c.Name)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/queuecmd"
@@ -199,4 +200,37 @@ func TestFailures(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"list", "-reasons"}, {"show", "a"}, {"correct", "-flag", "x", "a"}, {"replay", "-all"}, {"discard", "a"}} {
 		x.does(queuecmd.Failed, args, "closed")
 	}
+}
+
+func TestStatusAndResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTerminal(t)
+		x.does(queuecmd.OK, []string{"status"}, "queue      q\n", "waiting    0\n", "dead       0\n")
+		x.add("1", "a", "flag: too long")
+		for _, name := range []string{"q", "former\x1b[31m"} {
+			if _, err := x.store.Add(t.Context(), name, queue.Addition{Items: []queue.Item{{ID: "2"}, {ID: "3"}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := x.store.Release(t.Context(), "q", "test", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		out := x.does(queuecmd.OK, []string{"status"},
+			"waiting    2\n", "oldest     10m0s\n", "dead       1\n", "paused     tried again in 3000 s", `elsewhere  former\u001b[31m`)
+		if strings.Contains(out, "\x1b") {
+			t.Errorf("%q", out)
+		}
+		x.does(queuecmd.OK, []string{"status", "-json"}, `{"queue":"q","waiting":2,"oldest_seconds":600,"dead":1,"paused":true,"rest_seconds":3000}`,
+			`"waiting":2,"oldest_seconds":600,"dead":0,"elsewhere":true}`)
+		x.does(queuecmd.OK, []string{"resume"}, "resumed    q")
+		if out := x.does(queuecmd.OK, []string{"status"}); strings.Contains(out, "paused") {
+			t.Errorf("after the end of the pause:\n%s", out)
+		}
+		x.does(queuecmd.Usage, []string{"status", "1"}, "takes no ids")
+		x.does(queuecmd.Usage, []string{"resume", "1"}, "takes no ids")
+		x.store.Close()
+		x.does(queuecmd.Failed, []string{"status"}, "closed")
+		x.does(queuecmd.Failed, []string{"resume"}, "closed")
+	})
 }

@@ -1,29 +1,27 @@
 package setup
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // ReadConfig reads a file that holds one JSON object into the struct that into
-// points to. A name that the struct does not have is an error.
+// points to. A name that the struct does not have is an error, in its exact case,
+// and so is one that is there twice, of which the last would win.
 func ReadConfig(path string, into any) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("read the configuration %s: %w", path, err)
+	if err = json.Unmarshal(raw, into, json.RejectUnknownMembers(true)); errors.Is(err, json.ErrUnknownName) {
+		err = fmt.Errorf("unknown field: %w", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the configuration %s: there is more than one object", path)
+	if err != nil {
+		return fmt.Errorf("read the configuration %s: %w", path, err)
 	}
 	return nil
 }

@@ -1,3 +1,3 @@
-// Package setup is what this project's programs share: their configuration
-// file, the secrets of their environment, and the address of their console.
+// Package setup is what this project's programs share: their configuration file,
+// and the address of their console.
 package setup

@@ -3,6 +3,7 @@ package visible
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -36,16 +37,41 @@ func isVisible(text string) bool {
 }
 
 func hides(r rune) bool {
-	return r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r)
+	return !unicode.IsGraphic(r)
 }
 
 // Cut shortens a text to so many characters.
 func Cut(text string, most int) string {
-	n := 0
-	for i := range text {
-		if n++; n > most {
-			return text[:i] + "…"
-		}
+	if short := First(text, most); len(short) < len(text) {
+		return short + "…"
 	}
 	return text
+}
+
+// First returns the first n characters of a text, or all of it.
+func First(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for i := range text {
+		if n == 0 {
+			return text[:i]
+		}
+		n--
+	}
+	return text
+}
+
+// maxQuoted is how many characters of foreign text a log line or an error shows.
+const maxQuoted = 100
+
+// Quote makes a text fit for a log line or an error: its first 100 characters, in
+// quotes, with everything but printable ASCII escaped.
+func Quote(text string) string {
+	short := First(text, maxQuoted)
+	quoted := strconv.QuoteToASCII(short)
+	if len(short) < len(text) {
+		quoted += "…"
+	}
+	return quoted
 }

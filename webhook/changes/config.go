@@ -32,7 +32,9 @@ type Config struct {
 	// Emitter delivers the changes. Required.
 	Emitter Emitter
 	// Store is the emitter's store. It keeps the last snapshot beside the queue,
-	// and says which of several processes reports. Required.
+	// and says which of several processes reports. Required. A snapshot belongs to
+	// a queue, for each destination is told all changes: where the queue's name
+	// has changed the last one of an emitter's FormerQueues is gone on from.
 	Store queue.Store
 
 	// Name is what the source is called in the store, in logs and as the author of
@@ -128,9 +130,11 @@ func (c Config) validate() error {
 	case len(c.Format.Rules()) > 1000:
 		return invalid("Format", "has rules of more than 1,000 bytes")
 	}
-	if checked, ok := c.Format.(interface{ validate() error }); ok {
-		if err := checked.validate(); err != nil {
-			return fmt.Errorf("%w: Format: %w", ErrInvalidConfig, err)
+	for field, value := range map[string]any{"Source": c.Source, "Format": c.Format} {
+		if checked, ok := value.(interface{ validate() error }); ok {
+			if err := checked.validate(); err != nil {
+				return fmt.Errorf("%w: %s: %w", ErrInvalidConfig, field, err)
+			}
 		}
 	}
 	return nil

@@ -118,5 +118,5 @@ func ExampleNewURL() {
 		log.Fatal(err)
 	}
 	fmt.Println(source.Name())
-	// Output: features
+	// Output: unleash.example.com
 }

@@ -57,7 +57,7 @@ func fieldsBetween(was, is definition) []Field {
 		after = *is.next
 	}
 	for _, f := range fieldsBetween(before, after) {
-		fields = append(fields, Field{Path: "next definition: " + f.Path, Old: f.Old, New: f.New})
+		fields = append(fields, Field{Path: strings.TrimSuffix("next definition: "+f.Path, ": "), Old: f.Old, New: f.New})
 	}
 	return fields
 }

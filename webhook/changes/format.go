@@ -99,6 +99,9 @@ func readDocument(format Format, name string, content []byte) (d Definitions, er
 		}
 	}()
 	d, err = format.Read(name, content)
+	if err != nil && isWebPage(content) {
+		err = errWebPage
+	}
 	if err != nil && !errors.Is(err, ErrUnreadable) && !errors.Is(err, ErrEmpty) {
 		err = unreadable(err)
 	}
@@ -250,7 +253,7 @@ type digest [digestSize]byte
 // digestVersion is the version of the rules by which digests are made here; see
 // [Format.Rules] for those of a format. A note of another version is a new
 // baseline.
-const digestVersion = 1
+const digestVersion = 2
 
 // digest is of all that counts but the flag's position.
 func (d definition) digest(e *encoder) (digest, error) {
@@ -262,7 +265,7 @@ func (d definition) digest(e *encoder) (digest, error) {
 		e.resolve = part.resolve
 		e.value(&part.rest)
 		if part.beside.kind != nothing {
-			e.value(&part.beside)
+			e.beside(&part.beside)
 		}
 	}
 	sum := sha256.Sum256(e.buffer)

@@ -349,8 +349,9 @@ func (l *lagging) content() []byte {
 }
 
 // TestReplicas lets three processes watch copies that lag behind by up to a
-// minute, with kills between. Each flag is edited once, so that each change has
-// to come once, whatever it was merged with.
+// minute, with kills between. Most flags are edited once, so that each change has
+// to come once, whatever it was merged with. One flag is edited each time, and
+// each edit moves a step on: to go back a step would create one again.
 func TestReplicas(t *testing.T) {
 	n := 60
 	if testing.Short() || raceEnabled {
@@ -367,8 +368,9 @@ func TestReplicas(t *testing.T) {
 }
 
 func replicas(t *testing.T, r *rand.Rand) int {
-	m := model{}
-	for i := range 30 {
+	const edits = 30
+	m := model{"again": -1}
+	for i := range edits {
 		m[fmt.Sprintf("edit-%d", i)], m[fmt.Sprintf("drop-%d", i)] = 1, 1
 	}
 	w := &world{at: []time.Time{time.Now()}, contents: []string{writers[0].write(r, m)}}
@@ -391,7 +393,7 @@ func replicas(t *testing.T, r *rand.Rand) int {
 	}
 	pause(5 * time.Minute)
 	want := []string{}
-	for i := range 30 {
+	for i := range edits {
 		switch r.IntN(3) {
 		case 0:
 			m[fmt.Sprintf("edit-%d", i)]++
@@ -403,6 +405,9 @@ func replicas(t *testing.T, r *rand.Rand) int {
 			m[fmt.Sprintf("new-%d", i)] = 1
 			want = append(want, fmt.Sprintf("created new-%d", i))
 		}
+		m["again"] = i
+		delete(m, fmt.Sprintf("step-%d", i-1))
+		m[fmt.Sprintf("step-%d", i)] = 1
 		w.mu.Lock()
 		w.at, w.contents = append(w.at, time.Now()), append(w.contents, writers[0].write(r, m))
 		w.mu.Unlock()
@@ -418,11 +423,43 @@ func replicas(t *testing.T, r *rand.Rand) int {
 		start(victim, randomLag())
 	}
 	pause(15 * time.Minute)
-	got := told(s.emitted(t))
+	steps, got := []string{}, []string{}
+	for _, one := range told(s.emitted(t)) {
+		if strings.Contains(one, " step-") || strings.HasSuffix(one, " again") {
+			steps = append(steps, one)
+		} else {
+			got = append(got, one)
+		}
+	}
+	noStepBack(t, steps, edits)
 	slices.Sort(want)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	return len(got)
+	return len(got) + len(steps)
+}
+
+// noStepBack expects that steps were made in one direction only, to the last, and
+// that the flag that was edited each time did not change more often.
+func noStepBack(t *testing.T, steps []string, edits int) {
+	t.Helper()
+	there, again, last := map[string]bool{}, 0, fmt.Sprintf("step-%d", edits-1)
+	made := map[string]bool{}
+	for _, one := range steps {
+		action, flag, _ := strings.Cut(one, " ")
+		switch {
+		case flag == "again":
+			again++
+		case made[one] || action == "created" == there[flag]:
+			t.Errorf("a step back: %s, in %q", one, steps)
+			return
+		default:
+			made[one], there[flag] = true, action == "created"
+		}
+	}
+	maps.DeleteFunc(there, func(_ string, there bool) bool { return !there })
+	if again == 0 || again > edits || len(there) != 1 || !there[last] {
+		t.Errorf("%d changes of one flag in %d edits; %v is there, not only %s", again, edits, there, last)
+	}
 }

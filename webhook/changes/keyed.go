@@ -112,7 +112,8 @@ func (f KeyedFormat) Read(name string, content []byte) (Definitions, error) {
 	if err != nil {
 		return Definitions{}, err
 	}
-	var found Definitions
+	found := Definitions{}
+	r := keyedReader{KeyedFormat: f, parts: f.partsOf(document), overridden: f.overriddenIn(document), within: map[partName][]partName{}}
 	missing := 0
 	for _, pointer := range f.places {
 		at := document.at(pointer)
@@ -120,7 +121,7 @@ func (f KeyedFormat) Read(name string, content []byte) (Definitions, error) {
 			missing++
 			continue
 		}
-		if err := f.read(&found, document, pointer, at); err != nil {
+		if err := r.read(&found, pointer, at); err != nil {
 			return Definitions{}, err
 		}
 	}
@@ -130,7 +131,15 @@ func (f KeyedFormat) Read(name string, content []byte) (Definitions, error) {
 	return found, nil
 }
 
-func (f KeyedFormat) read(found *Definitions, document value, pointer string, at value) error {
+// keyedReader reads a document, with what its flags share.
+type keyedReader struct {
+	KeyedFormat
+	parts      map[partName]value
+	overridden map[string][]value
+	within     map[partName][]partName // what parts refer to, as far as was asked
+}
+
+func (f *keyedReader) read(found *Definitions, pointer string, at value) error {
 	switch {
 	case at.kind == null:
 		return nil
@@ -142,8 +151,6 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 	if found.flags == nil {
 		found.flags = make(map[string]definition, len(at.of.values))
 	}
-	parts := f.partsOf(document)
-	overridden := f.overriddenIn(document)
 	for i, flag := range at.of.values {
 		name, ok := "", true
 		if f.name == nil {
@@ -156,7 +163,7 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 			continue
 		}
 		def := definition{}
-		def.rest, def.beside = f.rest(flag, parts, overridden[name])
+		def.rest, def.beside = f.rest(flag, f.overridden[name])
 		if f.position != nil {
 			switch f.position.first(flag).kind {
 			case boolTrue:
@@ -173,7 +180,7 @@ func (f KeyedFormat) read(found *Definitions, document value, pointer string, at
 }
 
 // rest is what counts of a flag, and of what is beside it in the document.
-func (f KeyedFormat) rest(flag value, parts map[partName]value, overrides []value) (rest, beside value) {
+func (f *keyedReader) rest(flag value, overrides []value) (rest, beside value) {
 	if f.position != nil && f.position.first(flag).isBool() {
 		flag = flag.without(f.position)
 	}
@@ -181,8 +188,8 @@ func (f KeyedFormat) rest(flag value, parts map[partName]value, overrides []valu
 		flag = flag.without(path)
 	}
 	var with members
-	for _, name := range f.follow(flag, parts) {
-		with.put(f.shared[name.of].pointer+"/"+name.name, parts[name])
+	for _, name := range f.follow(flag) {
+		with.put(f.shared[name.of].pointer+"/"+name.name, f.parts[name])
 	}
 	for i, o := range overrides {
 		with.put(fmt.Sprintf("overrides/%d", i), o)
@@ -226,13 +233,13 @@ const manyParts = 16
 
 // follow collects the shared parts that a flag refers to, each once, so that
 // circles end.
-func (f KeyedFormat) follow(flag value, parts map[partName]value) (used []partName) {
-	if len(parts) == 0 {
+func (f *keyedReader) follow(flag value) (used []partName) {
+	if len(f.parts) == 0 {
 		return nil
 	}
 	var known map[partName]bool
 	found := func(name partName) {
-		if _, ok := parts[name]; !ok || known[name] || len(known) == 0 && slices.Contains(used, name) {
+		if _, ok := f.parts[name]; !ok || known[name] || len(known) == 0 && slices.Contains(used, name) {
 			return
 		}
 		if used = append(used, name); len(used) == manyParts {
@@ -246,9 +253,26 @@ func (f KeyedFormat) follow(flag value, parts map[partName]value) (used []partNa
 	}
 	f.references(flag, found)
 	for next := 0; next < len(used); next++ {
-		f.references(parts[used[next]], found)
+		for _, name := range f.referencesWithin(used[next]) {
+			found(name)
+		}
 	}
 	return used
+}
+
+// referencesWithin returns what a part refers to itself.
+func (f *keyedReader) referencesWithin(part partName) []partName {
+	names, asked := f.within[part]
+	if !asked {
+		seen := map[partName]bool{part: true}
+		f.references(f.parts[part], func(name partName) {
+			if _, ok := f.parts[name]; ok && !seen[name] {
+				seen[name], names = true, append(names, name)
+			}
+		})
+		f.within[part] = names
+	}
+	return names
 }
 
 // references calls found with each name that a value may refer to a part by.

@@ -19,28 +19,52 @@ import (
 type ledger struct {
 	noted   *note
 	version int64
+	first   bool // there is no note yet, neither here nor in a former queue
 	readAt  time.Time
 	// agreed is what there was when it was last the same as the note.
 	agreed *state
-	// notBefore is when to ask for the lease again.
-	notBefore time.Time
-	failures  int
-	aside     bool // for a note of a later version of this package
-	settledAt time.Time
+	// notBefore is when to ask for the lease again, and waitsSince the version of
+	// the note for which that was said.
+	notBefore  time.Time
+	waitsSince int64
+	failures   int
+	aside      bool // for a note of a later version of this package
+	settledAt  time.Time
 }
 
-// noteName and leaseName are the source's names in the store.
-func (w *Watcher) noteName() string  { return "changes:" + w.config.Name }
-func (w *Watcher) leaseName() string { return "source:" + w.config.Name }
+// noteName is the source's name in its queue.
+func (w *Watcher) noteName() string { return "changes:" + w.config.Name }
 
-// readNote reads the note. A note that was never written is an empty one.
-func (w *Watcher) readNote(ctx context.Context) (note, int64, error) {
+// leaseName is the source's name among all leases of the store, where another
+// destination's watchers may use the same names.
+func (w *Watcher) leaseName() string {
+	sum := sha256.Sum256([]byte(w.config.Emitter.Queue()))
+	return "source:" + hex.EncodeToString(sum[:8]) + ":" + w.config.Name
+}
+
+// readNote reads the note, and otherwise the last one that a former queue has. A
+// note that was never written is an empty one.
+func (w *Watcher) readNote(ctx context.Context) (n note, version int64, first bool, err error) {
 	kept, err := w.config.Store.Note(ctx, w.config.Emitter.Queue(), w.noteName())
-	if err != nil || kept.Version == 0 {
-		return note{}, 0, err
+	if err != nil {
+		return note{}, 0, false, err
 	}
-	n, err := decodeNote(kept.Body)
-	return n, kept.Version, err
+	version = kept.Version
+	if former, ok := w.config.Emitter.(interface{ FormerQueues() []string }); ok && version == 0 {
+		for _, name := range former.FormerQueues() {
+			if kept, err = w.config.Store.Note(ctx, name, w.noteName()); err != nil {
+				return note{}, 0, false, err
+			}
+			if kept.Version > 0 {
+				break
+			}
+		}
+	}
+	if kept.Version == 0 {
+		return note{}, 0, true, nil
+	}
+	n, err = decodeNote(kept.Body)
+	return n, version, false, err
 }
 
 // maxStoreBackoff bounds the wait after the store failed.
@@ -80,11 +104,11 @@ func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err er
 	}
 	// What another process has reported shows only in the store.
 	if l.noted == nil || time.Since(l.readAt) > w.refresh() || w.differs(good) {
-		n, version, err := w.readNote(ctx)
+		n, version, first, err := w.readNote(ctx)
 		if err != nil {
 			return 0, err
 		}
-		l.noted, l.version, l.readAt = &n, version, time.Now()
+		l.noted, l.version, l.first, l.readAt = &n, version, first, time.Now()
 	}
 	w.count(func(s *Stats) { s.Version, s.Unsigned = l.version, len(l.noted.Lending.Unsigned) })
 	if l.noted.Digest > digestVersion {
@@ -96,6 +120,8 @@ func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err er
 		w.count(func(s *Stats) { s.Pending = 0 })
 		return 0, nil
 	}
+	pending := len(Diff(Snapshot{l.noted.Flags}, good.snapshot))
+	w.count(func(s *Stats) { s.Pending = pending })
 	if wait, err := w.lease(ctx); wait > 0 || err != nil {
 		return 0, err
 	}
@@ -143,9 +169,13 @@ func (w *Watcher) lease(ctx context.Context) (time.Duration, error) {
 	if err != nil || wait <= 0 {
 		return 0, err
 	}
-	w.ledger.notBefore = time.Now().Add(min(wait, w.config.Lag))
-	pending := len(Diff(Snapshot{w.ledger.noted.Flags}, w.view.good.snapshot))
-	w.count(func(s *Stats) { s.Pending = pending })
+	l := &w.ledger
+	l.notBefore = time.Now().Add(min(wait, w.config.Lag))
+	if l.waitsSince != l.version {
+		l.waitsSince = l.version
+		w.config.Logger.Info("changes: differences wait: another process, or this one before its start, has reported lately, and its copy may be the newer one",
+			"source", w.config.Name, "pending", w.Stats().Pending, "until", l.notBefore)
+	}
 	return wait, nil
 }
 
@@ -175,23 +205,23 @@ func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, 
 	if err != nil {
 		return 0, err
 	}
-	l.noted, l.version, l.readAt, l.agreed = &next, l.version+1, time.Now(), good
+	l.noted, l.version, l.first, l.readAt, l.agreed = &next, l.version+1, false, time.Now(), good
 	w.count(func(s *Stats) {
 		s.Version, s.Pending, s.Unsigned = l.version, 0, len(next.Lending.Unsigned)
 	})
-	w.reported(report, len(items), refused)
-	w.log(edits)
+	w.reported(report, len(items), len(refused))
+	w.log(slices.DeleteFunc(edits, func(e Edit) bool { return slices.Contains(refused, e.Flag) }))
 	return 0, nil
 }
 
 // editsTo makes next the note about good, and returns what is to be reported.
 func (w *Watcher) editsTo(next *note, good *state) []Edit {
 	switch l := &w.ledger; {
-	case l.version == 0 && w.config.EmitBaseline:
+	case l.first && w.config.EmitBaseline:
 		w.config.Logger.Info("changes: first snapshot; all its flags are reported as created", "source", w.config.Name, "flags", len(good.snapshot.flags))
 		next.Flags = good.snapshot.flags
 		return Diff(Snapshot{}, good.snapshot)
-	case l.version == 0:
+	case l.first:
 		w.config.Logger.Info("changes: first snapshot; changes are counted from here", "source", w.config.Name, "flags", len(good.snapshot.flags))
 		w.warnOfNames(good)
 		next.Flags, next.Own = good.snapshot.flags, nil
@@ -228,24 +258,24 @@ func (w *Watcher) reported(report []webhook.Change, items, refused int) {
 }
 
 // items makes the queue's items of changes. What Sentry would refuse is left out,
-// and said.
-func (w *Watcher) items(list []webhook.Change) (items []queue.Item, refused int, err error) {
+// and said; refused are the flags.
+func (w *Watcher) items(list []webhook.Change) (items []queue.Item, refused []string, err error) {
 	if len(list) == 0 {
-		return nil, 0, nil
+		return nil, nil, nil
 	}
 	items, err = w.config.Emitter.Items(list...)
 	if !errors.Is(err, webhook.ErrInvalidChange) {
-		return items, 0, err
+		return items, nil, err
 	}
 	for _, change := range list {
 		item, err := w.config.Emitter.Items(change)
 		switch {
 		case errors.Is(err, webhook.ErrInvalidChange):
-			refused++
+			refused = append(refused, change.Flag)
 			w.config.Logger.Error("changes: a change cannot be reported", "source", w.config.Name, "action", string(change.Action),
 				"flag", cut(change.Flag, 2*maxShown), "err", err.Error())
 		case err != nil:
-			return nil, 0, err
+			return nil, nil, err
 		default:
 			items = append(items, item...)
 		}

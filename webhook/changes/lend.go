@@ -333,7 +333,7 @@ func (w *Watcher) sign(ctx context.Context, n *note, edits []Edit, at time.Time)
 			}
 		}
 	}
-	if w.ledger.version == 0 { // a baseline that is reported has no authors
+	if w.ledger.first { // a baseline that is reported has no authors
 		for i := range n.Lending.Unsigned {
 			n.Lending.Unsigned[i].Until = 0
 		}

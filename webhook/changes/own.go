@@ -79,7 +79,7 @@ func (w *Watcher) amend(ctx context.Context, change func(*note) (report []webhoo
 		return errNilContext
 	}
 	for range amendTries {
-		n, version, err := w.readNote(ctx)
+		n, version, _, err := w.readNote(ctx)
 		if err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (w *Watcher) amend(ctx context.Context, change func(*note) (report []webhoo
 			Items: items, Note: &queue.Note{Name: w.noteName(), Version: version, Body: body},
 		})
 		if err == nil {
-			w.reported(report, len(items), refused)
+			w.reported(report, len(items), len(refused))
 			return nil
 		}
 		if !errors.Is(err, queue.ErrNoteChanged) {

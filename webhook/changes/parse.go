@@ -71,6 +71,16 @@ func parse(name string, content []byte) (value, error) {
 	return parseJSON(content)
 }
 
+// errWebPage means that what came is for a browser: a proxy's log-in, or its
+// apology.
+var errWebPage = errors.New("it is a web page; check the address and the credential")
+
+func isWebPage(content []byte) bool {
+	begin := bytes.TrimLeft(content, "\xef\xbb\xbf \t\r\n")
+	begin = bytes.ToLower(begin[:min(len(begin), len("<!doctype"))])
+	return bytes.HasPrefix(begin, []byte("<!doctype")) || bytes.HasPrefix(begin, []byte("<html")) || bytes.HasPrefix(begin, []byte("<?xml"))
+}
+
 // errBOM means that JSON begins with a byte order mark, which no evaluator's
 // parser takes.
 var errBOM = errors.New("it begins with a byte order mark, which JSON must not; save it without")

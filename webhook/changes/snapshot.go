@@ -37,10 +37,10 @@ func (m mark) same(later mark) bool {
 func (s Snapshot) Len() int { return len(s.flags) }
 
 // Snapshot returns the snapshot of the definitions. It fails with
-// [ErrUnreadable] if what they share is too large when it is written out for
-// each flag that refers to it.
+// [ErrUnreadable] if what they share refers to itself in circles so often that
+// it cannot be written out.
 func (d Definitions) Snapshot() (Snapshot, error) {
-	var e encoder
+	var e encoder // one for all, for what they share
 	s := Snapshot{flags: make(map[string]mark, len(d.flags))}
 	for flag, def := range d.flags {
 		rest, err := def.digest(&e)

@@ -175,11 +175,24 @@ func (f *Folder) matches(entry fs.DirEntry) (bool, error) {
 	if f.Pattern != "" {
 		return filepath.Match(f.Pattern, name)
 	}
+	return isDocument(name), nil
+}
+
+// isDocument reports whether a name is one of a document.
+func isDocument(name string) bool {
 	switch filepath.Ext(name) {
 	case ".json", ".yaml", ".yml", ".toml":
-		return true, nil
+		return true
 	}
-	return false, nil
+	return false
+}
+
+// validate says early what would fail at each look.
+func (f *Folder) validate() error {
+	if _, err := filepath.Match(f.Pattern, ""); err != nil {
+		return fmt.Errorf("Pattern: %w", err) //nolint:staticcheck // it is the field's name
+	}
+	return nil
 }
 
 const (

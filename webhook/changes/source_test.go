@@ -219,6 +219,8 @@ func TestURLThatGivesNoDocument(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 		case "/broken":
 			w.WriteHeader(http.StatusInternalServerError)
+		case "/forbidden":
+			w.WriteHeader(http.StatusForbidden)
 		case "/unasked":
 			w.WriteHeader(http.StatusNotModified)
 		case "/drop":
@@ -226,8 +228,9 @@ func TestURLThatGivesNoDocument(t *testing.T) {
 		}
 	}))
 	defer server.Close()
+	advice := map[string]string{"/redirect": "the URL that answers itself", "/forbidden": "check the headers", "/broken": "in trouble"}
 	for path, want := range map[string]error{
-		"/redirect": nil, "/endless": changes.ErrTooLarge, "/slow": nil, "/half": nil, "/gone": changes.ErrVanished, "/broken": nil, "/unasked": nil, "/drop": nil,
+		"/redirect": nil, "/endless": changes.ErrTooLarge, "/slow": nil, "/half": nil, "/gone": changes.ErrVanished, "/broken": nil, "/unasked": nil, "/drop": nil, "/forbidden": nil,
 	} {
 		u := newURL(t, server, func(c *changes.URLConfig) {
 			c.URL = server.URL + path + "?key=" + secretKey
@@ -238,6 +241,9 @@ func TestURLThatGivesNoDocument(t *testing.T) {
 		if err == nil || want != nil && !errors.Is(err, want) {
 			t.Errorf("%s: %v", path, err)
 			continue
+		}
+		if !strings.Contains(err.Error(), advice[path]) {
+			t.Errorf("%s: %v does not say what to do", path, err)
 		}
 		if strings.Contains(err.Error(), secretKey) || strings.Contains(err.Error(), "http://") {
 			t.Errorf("%s: %v shows where it went", path, err)
@@ -257,9 +263,15 @@ func TestURLConfigIsChecked(t *testing.T) {
 			t.Errorf("%+v: %v", config, err)
 		}
 	}
-	u, err := changes.NewURL(changes.URLConfig{URL: "https://flags.example.com/"})
-	if err != nil || u.Name() != "flags.example.com" {
-		t.Error(u, err)
+	// The last element of a path may be a key, as GrowthBook's is.
+	for url, want := range map[string]string{
+		"https://flags.example.com/":                       "flags.example.com",
+		"https://cdn.example.com:8443/api/features/sdk-k3": "cdn.example.com",
+		"https://flags.example.com/shop/flags.yaml?token=": "flags.yaml",
+	} {
+		if u, err := changes.NewURL(changes.URLConfig{URL: url}); err != nil || u.Name() != want {
+			t.Error(u, err)
+		}
 	}
 }
 
@@ -267,5 +279,47 @@ func TestSourceFunc(t *testing.T) {
 	source := changes.SourceFunc("settings", func(context.Context) (map[string][]byte, error) { return nil, errDown })
 	if _, err := source.Read(t.Context()); source.Name() != "settings" || !errors.Is(err, errDown) {
 		t.Error(err)
+	}
+}
+
+func TestFolderPatternIsChecked(t *testing.T) {
+	source := &changes.Folder{Path: t.TempDir(), Pattern: "[*"}
+	_, err := changes.NewWatcher(changes.Config{Source: source, Format: changes.Flagd{}, Store: newStore(t), Emitter: &emitter{}})
+	if !errors.Is(err, changes.ErrInvalidConfig) || !strings.Contains(err.Error(), "Pattern") {
+		t.Error(err)
+	}
+}
+
+func TestWebPageIsNamed(t *testing.T) {
+	for _, page := range []string{"<!DOCTYPE html><title>Log in</title>", "\n <html>", `<?xml version="1.0"?><Error/>`} {
+		for name, format := range map[string]changes.Format{"flags.json": changes.Flagd{}, "features": changes.Keyed("/features", ""), "flags.yaml": changes.GoFeatureFlag{}, "flags.toml": changes.GoFeatureFlag{}} {
+			_, err := changes.Read(t.Context(), newDocument(name, page), format)
+			if !errors.Is(err, changes.ErrUnreadable) || !strings.Contains(err.Error(), "web page") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// A flag that a second document has too, and the first has not had before.
+func TestFurtherDefinitionIsExplained(t *testing.T) {
+	document := newDocument("a.yaml", "a: {variations: {v: 1}, defaultRule: {variation: v}}\n")
+	before, err := changes.Read(t.Context(), document, changes.GoFeatureFlag{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document.files["b.yaml"] = document.files["a.yaml"]
+	after, err := changes.Read(t.Context(), document, changes.GoFeatureFlag{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits, err := changes.DiffDefinitions(before, after)
+	if err != nil || len(edits) != 1 || len(edits[0].Fields) == 0 {
+		t.Fatal(edits, err)
+	}
+	for _, field := range edits[0].Fields {
+		if strings.HasSuffix(field.Path, ": ") {
+			t.Errorf("%q leads nowhere", field.Path)
+		}
 	}
 }

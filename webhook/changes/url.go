@@ -16,12 +16,13 @@ import (
 
 // URLConfig is what a [URL] is made of.
 type URLConfig struct {
-	// URL is where the document is. Required. It may hold a key: of its parts only
-	// the last element of the path is ever shown.
+	// URL is where the document is. Required. It may hold a key: of its parts none
+	// is ever shown but what Name defaults to.
 	URL string
-	// Name is the document's name. Defaults to the last element of the path, or to
-	// the host. Its extension says what the document is written in; without one
-	// the first character of the content does.
+	// Name is the document's name. Defaults to the last element of the path if it
+	// ends in .json, .yaml, .yml or .toml, and to the host if not: it may be a key
+	// then. Its extension says what the document is written in; without one of
+	// these the first character of the content does.
 	Name string
 	// Header, if set, adds headers to each request: an Authorization, say. It is a
 	// function so that secrets stay where they are, and can be replaced while the
@@ -81,7 +82,7 @@ func NewURL(config URLConfig) (*URL, error) {
 	}
 	config.Method = cmp.Or(config.Method, http.MethodGet)
 	config.Timeout = cmp.Or(config.Timeout, 10*time.Second)
-	if base := path.Base(target.Path); base != "." && base != "/" {
+	if base := path.Base(target.Path); isDocument(base) {
 		config.Name = cmp.Or(config.Name, base)
 	}
 	config.Name = cmp.Or(config.Name, target.Hostname())
@@ -143,7 +144,7 @@ func (u *URL) read(ctx context.Context) ([]byte, error) {
 	case http.StatusNotFound, http.StatusGone:
 		return nil, fmt.Errorf("%w: status %d", ErrVanished, response.StatusCode)
 	default:
-		return nil, fmt.Errorf("status %d; it was not followed, nor is it an answer", response.StatusCode)
+		return nil, noDocument(response.StatusCode)
 	}
 	content, err := readLimited(response.Body, max(response.ContentLength, 0), limitOr(u.config.Limit))
 	if err != nil {
@@ -151,6 +152,22 @@ func (u *URL) read(ctx context.Context) ([]byte, error) {
 	}
 	u.etag, u.last = response.Header.Get("ETag"), content
 	return content, nil
+}
+
+// noDocument says what an answer without a document means.
+func noDocument(status int) error {
+	what := "this is no document"
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		what = "the server does not take the credential, or there is none; check the headers and the URL"
+	case status == http.StatusTooManyRequests:
+		what = "the server is asked too often; look less often"
+	case status >= 300 && status < 400:
+		what = "a redirect is not followed, it would take the headers along; set the URL that answers itself"
+	case status >= 500:
+		what = "the server is in trouble; it is asked again"
+	}
+	return fmt.Errorf("status %d: %s", status, what)
 }
 
 // withoutURL is an error of a request that does not show where it went.

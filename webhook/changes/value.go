@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -24,6 +25,8 @@ const (
 	str    // text
 	array  // of
 	object // of, with its names sorted
+	// digested stands before the digest of a long array or object.
+	digested
 )
 
 // String returns what JSON calls it.
@@ -188,26 +191,32 @@ func sortMembers(of *composite) {
 	copy(of.values, values)
 }
 
-// errTooMuch means that shared parts, written out where they are referred to,
-// are more than is reasonable.
+// errTooMuch means that shared parts that refer to each other in circles are,
+// written out, more than is reasonable.
 var errTooMuch = errors.New("its shared parts refer to each other so often that they are too large when written out")
 
-// maxWrittenOut is the most bytes that the shared parts of a document may add to
-// the digests of its flags.
-const maxWrittenOut = 64 << 20
-
-// maxWrittenDepth is how deep values may be nested with the shared parts written
-// out: several of the deepest documents within each other.
-const maxWrittenDepth = 10 * maxDepth
+const (
+	// maxWrittenOut is the most values that shared parts in circles, which are
+	// written out time and again, may have after the first time.
+	maxWrittenOut = 1_000_000
+	// maxWrittenDepth is how deep values may be nested with the shared parts
+	// written out: several of the deepest documents within each other.
+	maxWrittenDepth = 10 * maxDepth
+	// maxPlain is how long an object or array may be written out. A digest stands
+	// in the place of longer ones, so that what many flags share is worked on once.
+	maxPlain = 512
+)
 
 // encoder writes values in the one form that digests are made of.
 type encoder struct {
 	buffer []byte
 	// resolve finds what counts in the place of a reference.
 	resolve resolver
-	within  []string // the references that are being written out
-	start   int      // where the outermost of them began
-	written int      // by those before
+	within  []string              // the references that are being written out
+	circles int                   // how often one of them was met within itself
+	shared  map[*composite][]byte // as written; nil if that depends on where
+	again   int                   // how many parts are being written out that were before
+	written int                   // values in those
 	depth   int
 	failed  error
 }
@@ -221,10 +230,13 @@ func (e *encoder) value(v *value) {
 		return
 	}
 	if v.kind == object {
-		// A reference within itself stays what it is.
-		if name, content, ok := e.resolve(*v); ok && !slices.Contains(e.within, name) {
-			e.writeOut(name, content)
-			return
+		if name, content, ok := e.resolve(*v); ok {
+			// A reference within itself stays what it is.
+			if !slices.Contains(e.within, name) {
+				e.writeOut(name, &content)
+				return
+			}
+			e.circles++
 		}
 	}
 	if v.of == nil {
@@ -232,10 +244,14 @@ func (e *encoder) value(v *value) {
 		return
 	}
 	e.depth++
-	if e.depth > maxWrittenDepth || len(e.within) > 0 && e.written+len(e.buffer)-e.start > maxWrittenOut {
+	if e.again > 0 {
+		e.written += len(v.of.values)
+	}
+	if e.depth > maxWrittenDepth || e.written > maxWrittenOut {
 		e.failed = errTooMuch
 		return
 	}
+	begin := len(e.buffer)
 	e.buffer = binary.AppendUvarint(append(e.buffer, byte(v.kind)), uint64(len(v.of.values)))
 	for i := range v.of.values {
 		if v.kind == object {
@@ -243,26 +259,63 @@ func (e *encoder) value(v *value) {
 		}
 		e.value(&v.of.values[i])
 	}
+	e.buffer = folded(e.buffer, begin)
 	e.depth--
 }
 
 // writeOut writes a shared part where it is referred to.
-func (e *encoder) writeOut(name string, content value) {
-	if len(e.within) == 0 {
-		e.start = len(e.buffer)
-		defer func() { e.written += len(e.buffer) - e.start }()
-	}
+func (e *encoder) writeOut(name string, content *value) {
+	outermost, circles := len(e.within) == 0, e.circles
 	e.within = append(e.within, name)
-	e.value(&content)
+	e.part(content, func() bool { return outermost || e.circles == circles })
 	e.within = e.within[:len(e.within)-1]
+}
+
+// part writes what several flags share, and works on it once if it is the same
+// for all of them.
+func (e *encoder) part(v *value, same func() bool) {
+	if v.of == nil {
+		e.value(v)
+		return
+	}
+	known, again := e.shared[v.of]
+	if known != nil {
+		e.buffer = append(e.buffer, known...)
+		return
+	}
+	if again {
+		e.again++
+		defer func() { e.again-- }()
+	}
+	if e.shared == nil {
+		e.shared = map[*composite][]byte{}
+	}
+	e.shared[v.of] = nil
+	begin := len(e.buffer)
+	e.value(v)
+	if e.failed == nil && same() {
+		e.shared[v.of] = slices.Clone(e.buffer[begin:])
+	}
+}
+
+// beside writes an object of shared parts.
+func (e *encoder) beside(v *value) {
+	begin := len(e.buffer)
+	e.buffer = binary.AppendUvarint(append(e.buffer, byte(v.kind)), uint64(len(v.of.values)))
+	for i := range v.of.values {
+		e.buffer = appendText(e.buffer, v.of.names[i])
+		e.part(&v.of.values[i], func() bool { return true })
+	}
+	e.buffer = folded(e.buffer, begin)
 }
 
 // appendTo writes a value without looking for references.
 func (v *value) appendTo(b []byte) []byte {
+	begin := len(b)
 	b = append(b, byte(v.kind))
 	switch v.kind {
 	case number, typed, str:
-		b = appendText(b, v.text)
+		return appendText(b, v.text)
 	case array:
 		b = binary.AppendUvarint(b, uint64(len(v.of.values)))
 		for i := range v.of.values {
@@ -274,7 +327,17 @@ func (v *value) appendTo(b []byte) []byte {
 			b = v.of.values[i].appendTo(appendText(b, v.of.names[i]))
 		}
 	}
-	return b
+	return folded(b, begin)
+}
+
+// folded puts a digest in the place of what was written from begin on, if that is
+// long.
+func folded(b []byte, begin int) []byte {
+	if len(b)-begin <= maxPlain {
+		return b
+	}
+	sum := sha256.Sum256(b[begin:])
+	return append(append(b[:begin], byte(digested)), sum[:digestSize]...)
 }
 
 func appendText(b []byte, s string) []byte {

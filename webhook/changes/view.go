@@ -27,7 +27,6 @@ type view struct {
 	good     *state     // the last documents that could be read
 	fault    error      // of what is there now
 	failures int        // in a row
-	saidAt   time.Time
 }
 
 // state is what documents say.

@@ -21,8 +21,8 @@ type Watcher struct {
 	config  Config
 	owner   string
 	wake    chan struct{}
-	closing chan struct{}
-	once    sync.Once
+	closing context.Context //nolint:containedctx // ends when Close is called; what only reads ends with it
+	begin   context.CancelFunc
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
@@ -30,8 +30,9 @@ type Watcher struct {
 	stats Stats
 
 	// Only the goroutine in run uses what follows.
-	view   view
-	ledger ledger
+	view      view
+	ledger    ledger
+	complaint complaint
 }
 
 // Stats are a watcher's numbers and its state.
@@ -76,8 +77,9 @@ func NewWatcher(config Config) (*Watcher, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Watcher{
 		config: config, owner: rand.Text(), wake: make(chan struct{}, 1),
-		closing: make(chan struct{}), cancel: cancel, ended: make(chan struct{}),
+		cancel: cancel, ended: make(chan struct{}),
 	}
+	w.closing, w.begin = context.WithCancel(ctx)
 	go func() {
 		defer close(w.ended)
 		w.run(ctx)
@@ -115,13 +117,13 @@ func (w *Watcher) count(change func(s *Stats)) {
 
 var errNilContext = errors.New("changes: the context is nil; pass context.Background() if there is none")
 
-// Close ends the watcher: a report that is being made is finished, unless ctx
-// ends before. It may be called again.
+// Close ends the watcher: a source that is being read is left, and a report that
+// is being made is finished, unless ctx ends before. It may be called again.
 func (w *Watcher) Close(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	w.once.Do(func() { close(w.closing) })
+	w.begin()
 	select {
 	case <-w.ended:
 		return nil
@@ -137,7 +139,7 @@ func (w *Watcher) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		select {
-		case <-w.closing:
+		case <-w.closing.Done():
 			w.partWithoutAuthors(ctx)
 			return
 		case <-ctx.Done():
@@ -169,7 +171,13 @@ func (w *Watcher) look(life context.Context) (next time.Duration) {
 			next = min(next, again)
 		}
 	}()
-	next, err := w.view.look(ctx, w.config)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(w.closing, stop)() //nolint:contextcheck // it only ends the reading
+	next, err := w.view.look(reading, w.config)
+	if w.closing.Err() != nil {
+		return next // what a read that was broken off says is no trouble
+	}
 	w.count(func(s *Stats) { s.Looks++ })
 	switch {
 	case err != nil:
@@ -191,38 +199,4 @@ func (w *Watcher) look(life context.Context) (next time.Duration) {
 		next = min(next, again)
 	}
 	return next
-}
-
-// remindEvery is how often a problem that lasts is said again.
-const remindEvery = 10 * time.Minute
-
-// trouble says what is wrong, once as long as it stays the same.
-func (w *Watcher) trouble(err error) {
-	now, said := time.Now(), false
-	w.count(func(s *Stats) {
-		said = s.Problem != nil && s.Problem.Error() == err.Error() && now.Sub(w.view.saidAt) < remindEvery
-		if s.Problem == nil {
-			s.Since = now
-		}
-		s.Problem = err
-	})
-	if said {
-		return
-	}
-	w.view.saidAt = now
-	consequence := "the last good snapshot stays; nothing is reported until this is mended"
-	without, knows := w.config.Format.(starter)
-	if nothing := errors.Is(err, ErrVanished) || errors.Is(err, ErrEmpty); nothing && knows {
-		w.config.Logger.Error("changes: no document", "source", w.config.Name, "err", err.Error(), "evaluations", without.without(), "here", consequence)
-		return
-	}
-	w.config.Logger.Error("changes: cannot look", "source", w.config.Name, "err", err.Error(), "here", consequence)
-}
-
-func (w *Watcher) fine() {
-	var problem error
-	w.count(func(s *Stats) { problem, s.Problem, s.Since = s.Problem, nil, time.Time{} })
-	if problem != nil {
-		w.config.Logger.Info("changes: can look again", "source", w.config.Name)
-	}
 }

@@ -1,6 +1,7 @@
 package changes_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,11 +25,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // emitter makes items that hold the change as it is, and delivers nothing.
 type emitter struct {
 	maxFlag int
+	queue   string // defaults to "flag-changes"
+	former  []string
 	mu      sync.Mutex
 	wakes   int
 }
 
-func (e *emitter) Queue() string { return "flag-changes" }
+func (e *emitter) Queue() string { return cmp.Or(e.queue, "flag-changes") }
+
+func (e *emitter) FormerQueues() []string { return e.former }
 
 func (e *emitter) Wake() {
 	e.mu.Lock()
@@ -179,13 +184,18 @@ func (s *store) Note(ctx context.Context, name, note string) (queue.Note, error)
 	return s.Store.Note(ctx, name, note)
 }
 
-// emitted returns the changes in the queue, in their order.
+// emitted returns the changes in the usual queue, in their order.
 func (s *store) emitted(t testing.TB) []webhook.Change {
+	t.Helper()
+	return s.emittedTo(t, "flag-changes")
+}
+
+func (s *store) emittedTo(t testing.TB, name string) []webhook.Change {
 	t.Helper()
 	var all []webhook.Change
 	filter := queue.Filter{Limit: queue.MaxList}
 	for {
-		entries, err := s.List(context.Background(), "flag-changes", filter)
+		entries, err := s.List(context.Background(), name, filter)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -171,6 +170,18 @@ func (c *Console) act(ctx context.Context, v letterView, change webhook.Change) 
 	return err
 }
 
+// resume ends a pause. It loses nothing, so that it is not asked for twice.
+func (c *Console) resume(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), actTime)
+	defer cancel()
+	if err := c.config.Inspector.Resume(ctx); err != nil {
+		c.problem(w, r, http.StatusServiceUnavailable, "The store does not answer: "+err.Error())
+		return
+	}
+	c.config.Logger.Info("console: somebody has ended a pause of the delivery", "by", userOf(r))
+	seeOther(w, "./?did=resumed")
+}
+
 // seeOther leads to a page. Its address is relative to what the browser sees, of
 // which a prefix may have been stripped.
 func seeOther(w http.ResponseWriter, address string) {
@@ -181,56 +192,4 @@ func seeOther(w http.ResponseWriter, address string) {
 // problem answers with a page that says what is wrong.
 func (c *Console) problem(w http.ResponseWriter, r *http.Request, status int, text string) {
 	c.render(w, r, status, frame{Body: "problem", Problem: text})
-}
-
-// flagView is a flag that is to be restored.
-type flagView struct{ SwitchedOff }
-
-// findFlag returns the flag that a request names.
-func (c *Console) findFlag(ctx context.Context, w http.ResponseWriter, r *http.Request, target string) (flagView, bool) {
-	all, err := c.config.Switches.SwitchedOff(ctx)
-	if err != nil {
-		c.problem(w, r, http.StatusServiceUnavailable, "What is switched off cannot be read: "+err.Error())
-		return flagView{}, false
-	}
-	for _, off := range all {
-		if off.Target == target {
-			return flagView{off}, true
-		}
-	}
-	c.problem(w, r, http.StatusNotFound, "There is no such flag that is switched off (any more).")
-	return flagView{}, false
-}
-
-func (c *Console) showFlag(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
-	defer cancel()
-	if v, ok := c.findFlag(ctx, w, r, r.URL.Query().Get("target")); ok {
-		c.render(w, r, http.StatusOK, frame{Body: "flag", View: v})
-	}
-}
-
-func (c *Console) restoreFlag(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		c.problem(w, r, http.StatusBadRequest, "The form cannot be read.")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), actTime)
-	defer cancel()
-	v, ok := c.findFlag(ctx, w, r, r.PostForm.Get("target"))
-	if !ok {
-		return
-	}
-	force, _ := strconv.ParseBool(r.PostForm.Get("force"))
-	if r.PostForm.Get("confirm") != "yes" || v.Was == WasUnknown && !force {
-		c.render(w, r, http.StatusUnprocessableEntity, frame{Body: "flag", View: v})
-		return
-	}
-	if err := c.config.Switches.Restore(ctx, v.Target, userOf(r), force); err != nil {
-		c.config.Logger.Error("console: a flag could not be restored", "by", userOf(r), "flag", v.Target, "error", err)
-		c.problem(w, r, http.StatusBadGateway, "The flag may not be restored: "+err.Error())
-		return
-	}
-	c.config.Logger.Info("console: somebody has restored a flag", "by", userOf(r), "flag", v.Target)
-	seeOther(w, "./?did=restored")
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sentryflags/sentryflags-go/internal/setup"
+	"github.com/sentryflags/sentryflags-go/internal/environ"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
@@ -38,7 +38,8 @@ type Config struct {
 	// delivery is paused.
 	Inspector *webhook.Inspector
 
-	// Switches are the flags that a kill switch has switched off.
+	// Switches are the flags that a kill switch has switched off, and those that
+	// it could not.
 	Switches Switches
 
 	// Decisions are what a kill switch has made of the alerts of the last hour.
@@ -77,7 +78,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Switches are the flags of a kill switch that are switched off.
+// Switches are what a kill switch has done and has to do.
 type Switches interface {
 	// SwitchedOff lists the flags that are switched off and not restored.
 	SwitchedOff(ctx context.Context) ([]SwitchedOff, error)
@@ -85,6 +86,34 @@ type Switches interface {
 	// on behalf of by. With force it is switched on although it is not known how
 	// it was. The error is shown: it must hold no secret.
 	Restore(ctx context.Context, target, by string, force bool) error
+	// Pending lists the switches that are not done: under way, put off or failed
+	// for good. They are shown before all else, for a flag that should be off is
+	// not.
+	Pending(ctx context.Context) ([]PendingSwitch, error)
+	// Retry has one that has failed tried again, and GiveUp drops one that has
+	// failed or waits. Their errors are shown: they must hold no secret.
+	Retry(ctx context.Context, id, by string) error
+	GiveUp(ctx context.Context, id, by string) error
+}
+
+// PendingSwitch is a switch that is not done.
+type PendingSwitch struct {
+	// ID says which one it is, and no other.
+	ID string
+	// Target says which flag it is, and On what it is to be set to.
+	Target string
+	On     bool
+	// Alert is the name of the alert that has asked for it, By the person if it
+	// was one, at At.
+	Alert, By string
+	At        time.Time
+	// Failed says that it is not tried again. Otherwise it is under way, or due
+	// at Due.
+	Failed bool
+	Due    time.Time
+	// Reason is why it has failed or was put off. It is shown: it must hold no
+	// secret.
+	Reason string
 }
 
 // SwitchedOff is a flag that is switched off and not restored.
@@ -140,7 +169,7 @@ type Source struct {
 // the file cannot be read or is empty, or the password has less than [MinPassword]
 // characters.
 func PasswordFrom(name string) (signing.Secret, error) {
-	password, err := setup.Password(os.Getenv, name, MinPassword)
+	password, err := environ.Password(os.Getenv, name, MinPassword)
 	if err != nil {
 		return signing.Secret{}, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}

@@ -38,10 +38,15 @@ func New(config Config) (*Console, error) {
 	if config.Inspector != nil {
 		c.mux.HandleFunc("GET /letter", c.showLetter)
 		c.mux.HandleFunc("POST /letter", c.actOnLetter)
+		c.mux.HandleFunc("GET /letters", c.showMany)
+		c.mux.HandleFunc("POST /letters", c.actOnMany)
+		c.mux.HandleFunc("POST /resume", c.resume)
 	}
 	if config.Switches != nil {
 		c.mux.HandleFunc("GET /flag", c.showFlag)
 		c.mux.HandleFunc("POST /flag", c.restoreFlag)
+		c.mux.HandleFunc("GET /switch", c.showSwitch)
+		c.mux.HandleFunc("POST /switch", c.actOnSwitch)
 	}
 	return c, nil
 }
@@ -80,7 +85,7 @@ var (
 	scriptText string
 
 	pages = template.Must(template.New("page").Funcs(template.FuncMap{
-		"shown": shown, "grouped": grouped, "length": length,
+		"shown": shown, "grouped": grouped, "length": length, "cause": causeOf,
 		"at":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"float": func(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) },

@@ -23,13 +23,20 @@ type guard struct {
 	probe    []byte
 	origin   *http.CrossOriginProtection
 	attempts attempts
+	// cookie is what the cookie with a browser's name is called, and cookies what
+	// this process signs it with.
+	cookie  string
+	cookies signing.Secret
 }
 
 func newGuard(config Config) (*guard, error) {
 	for i, host := range config.Hosts {
 		config.Hosts[i] = canonicalHost(host)
 	}
-	g := &guard{config: config, password: config.Password, origin: http.NewCrossOriginProtection(), probe: []byte(rand.Text())}
+	g := &guard{
+		config: config, password: config.Password, origin: http.NewCrossOriginProtection(), probe: []byte(rand.Text()),
+		cookie: cookieName(config), cookies: signing.NewSecret(rand.Text()),
+	}
 	if g.password.IsZero() && config.ProxyHeader == "" {
 		var err error
 		if g.password, err = config.madeUp(); err != nil {
@@ -89,20 +96,68 @@ func (g *guard) fromProxy(r *http.Request) (string, bool) {
 func (g *guard) fromBrowser(w http.ResponseWriter, r *http.Request) (string, refusal) {
 	user, password, asked := r.BasicAuth()
 	if asked {
-		from := addressOf(r)
+		from := g.whence(r)
 		if wait := g.attempts.wait(from, time.Now()); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 			return "", refusal{http.StatusTooManyRequests, "Too many wrong passwords. Wait a little."}
 		}
 		if g.same(g.password, password) {
 			g.attempts.right(from)
+			if from.browser == "" {
+				g.name(w, r)
+			}
 			return userName(user), refusal{}
 		}
-		g.attempts.wrong(from, time.Now())
-		g.config.Logger.Warn("console: a wrong password", "from", from.String())
+		g.config.Logger.Warn("console: a wrong password", "from", from.address.String())
+		if g.attempts.wrong(from, time.Now()) {
+			g.config.Logger.Warn("console: too many wrong passwords; only browsers that were in before get in from there for a while", "from", from.address.String())
+		}
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="console", charset="UTF-8"`)
 	return "", refusal{http.StatusUnauthorized, "The password is needed; as the user name give your own."}
+}
+
+// whence is where attempts are counted for: an address, or a browser that has given
+// the right password before, so that nobody behind the same address, which behind
+// a proxy is everybody's, can keep it out.
+type whence struct {
+	address netip.Addr
+	browser string
+}
+
+// cookieName is what the cookie is called that holds the name of a browser, and the
+// proof that it is one of ours. It lets nobody in. Consoles on other ports of the
+// same machine share the browser's cookies, so that each has its own name.
+func cookieName(config Config) string {
+	what := config.Title
+	if config.Inspector != nil {
+		what += "\x00" + config.Inspector.Queue()
+	}
+	return "console_" + causeOf(what)[:8]
+}
+
+func (g *guard) whence(r *http.Request) whence {
+	from := whence{address: addressOf(r)}
+	cookie, err := r.Cookie(g.cookie)
+	if err != nil {
+		return from
+	}
+	name, proof, _ := strings.Cut(cookie.Value, ".")
+	want, err := signing.Sign(g.cookies, []byte(name))
+	if err == nil && name != "" && hmac.Equal([]byte(want), []byte(proof)) {
+		return whence{from.address, name}
+	}
+	return from
+}
+
+// name gives a browser that knows the password a name.
+func (g *guard) name(w http.ResponseWriter, r *http.Request) {
+	name := rand.Text()
+	proof, err := signing.Sign(g.cookies, []byte(name))
+	if err != nil {
+		return // it only is not told apart
+	}
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: name + "." + proof, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
 }
 
 // same compares by digests under the secrets, in constant time.
@@ -149,14 +204,14 @@ func addressOf(r *http.Request) netip.Addr {
 	return addr
 }
 
-// attempts limits wrong passwords: ten at once from an address and one each ten
+// attempts limits wrong passwords: ten at once from an address or a browser and one each ten
 // seconds after that, and a hundred times as many from all together. Whoever has
 // given the right one is not kept out by others.
 type attempts struct {
 	mu    sync.Mutex
-	from  map[netip.Addr]*bucket
+	from  map[whence]*bucket
 	all   bucket
-	known map[netip.Addr]bool
+	known map[whence]bool
 }
 
 const (
@@ -177,8 +232,8 @@ func (b *bucket) leak(now time.Time, every time.Duration) {
 	b.at = now
 }
 
-// wait is how long an address has to wait for its next attempt.
-func (a *attempts) wait(from netip.Addr, now time.Time) time.Duration {
+// wait is how long somebody has to wait for its next attempt.
+func (a *attempts) wait(from whence, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if b := a.from[from]; b != nil {
@@ -195,7 +250,8 @@ func (a *attempts) wait(from netip.Addr, now time.Time) time.Duration {
 	return 0
 }
 
-func (a *attempts) wrong(from netip.Addr, now time.Time) {
+// wrong counts an attempt, and says whether there may be no other for now.
+func (a *attempts) wrong(from whence, now time.Time) (shut bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all.leak(now, attemptEvery/attemptsOfAll)
@@ -208,9 +264,10 @@ func (a *attempts) wrong(from netip.Addr, now time.Time) {
 	}
 	b.leak(now, attemptEvery)
 	b.level++
+	return b.level > attemptsAtOnce-1
 }
 
-func (a *attempts) right(from netip.Addr) {
+func (a *attempts) right(from whence) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.from, from)
@@ -218,7 +275,7 @@ func (a *attempts) right(from netip.Addr) {
 		a.known = nil
 	}
 	if a.known == nil {
-		a.known = make(map[netip.Addr]bool)
+		a.known = make(map[whence]bool)
 	}
 	a.known[from] = true
 }
@@ -226,7 +283,7 @@ func (a *attempts) right(from netip.Addr) {
 // forget makes room for an address.
 func (a *attempts) forget(now time.Time) {
 	if a.from == nil {
-		a.from = make(map[netip.Addr]*bucket)
+		a.from = make(map[whence]*bucket)
 	}
 	if len(a.from) < maxAddresses {
 		return

@@ -34,6 +34,19 @@ func TestNobodyElseActs(t *testing.T) {
 		{"/flag", func(queue.Entry) url.Values {
 			return url.Values{"target": {"t"}, "confirm": {"yes"}, "force": {"true"}}
 		}},
+		{"/letters", func(e queue.Entry) url.Values {
+			return url.Values{"do": {"replay"}, "newest": {fmt.Sprint(e.Seq)}, "confirm": {"yes"}}
+		}},
+		{"/letters", func(e queue.Entry) url.Values {
+			return url.Values{"do": {"discard"}, "newest": {fmt.Sprint(e.Seq)}, "confirm": {"yes"}}
+		}},
+		{"/resume", func(queue.Entry) url.Values { return nil }},
+		{"/switch", func(queue.Entry) url.Values {
+			return url.Values{"do": {"retry"}, "id": {"s"}, "confirm": {"yes"}}
+		}},
+		{"/switch", func(queue.Entry) url.Values {
+			return url.Values{"do": {"giveup"}, "id": {"s"}, "confirm": {"yes"}}
+		}},
 	}
 	credentials := map[string]func(*http.Request){
 		"none":           func(r *http.Request) { r.Header.Del("Authorization") },
@@ -67,14 +80,22 @@ func TestNobodyElseActs(t *testing.T) {
 					for _, act := range acts {
 						k := newKit(t, nil)
 						k.switches.off = []console.SwitchedOff{{Target: "t", Flag: "t", Was: console.WasOn}}
+						k.switches.pending = []console.PendingSwitch{{ID: "s", Target: "t", Failed: true}}
 						dead := k.settle(item("a", strings.Repeat("x", 150), "grace"), "too long")
+						if err := k.store.Release(t.Context(), queueName, "test", time.Hour); err != nil {
+							t.Fatal(err)
+						}
 						form := act.form(dead)
 						r := k.request(method, act.path+"?"+form.Encode(), form)
 						r.Host = host
 						credential(r)
 						origin(r)
 						k.send(r)
-						did := k.entry("a").Seq != dead.Seq || k.entry("a").State != queue.Dead || len(k.switches.restored) > 0
+						stats, err := k.store.Stats(t.Context(), queueName, 1)
+						if err != nil {
+							t.Fatal(err)
+						}
+						did := stats.Rest == 0 || k.entry("a").Seq != dead.Seq || k.entry("a").State != queue.Dead || len(k.switches.restored) > 0
 						may := name == "right" && host == "localhost" && (from == "the page's" || from == "not a browser") && method == http.MethodPost
 						if may {
 							allowed++
@@ -108,6 +129,19 @@ func TestUnconfirmed(t *testing.T) {
 	}
 	for _, form := range []url.Values{{"target": {"on"}}, {"target": {"unknown"}, "confirm": {"yes"}}} {
 		if w := k.post("/flag", form); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("status %d", w.Code)
+		}
+	}
+	k.switches.pending = []console.PendingSwitch{{ID: "s", Target: "t", Failed: true}}
+	for _, form := range []url.Values{
+		{"do": {"replay"}, "newest": {fmt.Sprint(dead.Seq)}}, {"do": {"discard"}, "confirm": {"yes"}}, {"do": {"discard"}, "confirm": {"yes"}, "newest": {"-1"}},
+	} {
+		if w := k.post("/letters", form); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("%v: status %d", form, w.Code)
+		}
+	}
+	for _, do := range []string{"retry", "giveup"} {
+		if w := k.post("/switch", url.Values{"do": {do}, "id": {"s"}}); w.Code != http.StatusUnprocessableEntity {
 			t.Errorf("status %d", w.Code)
 		}
 	}
@@ -196,6 +230,66 @@ func TestAttempts(t *testing.T) {
 		}
 		if strings.Contains(k.log.String(), password) || strings.Contains(k.log.String(), "wrong\"") || !strings.Contains(k.log.String(), "192.0.2.1") {
 			t.Error("the log")
+		}
+	})
+}
+
+// TestAttemptsBehindOneAddress has somebody guess behind the proxy through which
+// the operators come, too.
+func TestAttemptsBehindOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		try := func(password string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+			r := k.request(http.MethodGet, "/", nil)
+			r.SetBasicAuth("ada", password)
+			for _, cookie := range cookies {
+				r.AddCookie(cookie)
+			}
+			return k.send(r)
+		}
+		if w := try("wrong"); len(w.Result().Cookies()) != 0 {
+			t.Error("who does not know the password has got a cookie")
+		}
+		cookies := try(password).Result().Cookies()
+		if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || strings.Contains(cookies[0].Value, password) {
+			t.Fatalf("cookies: %v", cookies)
+		}
+		if w := try(password, cookies...); w.Code != http.StatusOK || len(w.Result().Cookies()) != 0 {
+			t.Errorf("again: %d, %v", w.Code, w.Result().Cookies())
+		}
+		guesses := 0
+		for range 100 { // while the operator's page refreshes itself
+			if try("wrong").Code == http.StatusUnauthorized {
+				guesses++
+			}
+			if w := try(password, cookies...); w.Code != http.StatusOK {
+				t.Fatalf("the operator is kept out: %d", w.Code)
+			}
+		}
+		if guesses > 10 {
+			t.Errorf("%d guesses", guesses)
+		}
+		forged := *cookies[0]
+		forged.Value = "x" + forged.Value
+		for what, cookie := range map[string]*http.Cookie{
+			"forged": &forged, "empty": {Name: cookies[0].Name}, "a dot": {Name: cookies[0].Name, Value: "."}, "of another": {Name: cookies[0].Name, Value: "a.b"},
+		} {
+			if w := try(password, cookie); w.Code != http.StatusTooManyRequests {
+				t.Errorf("with a cookie that is %s: %d", what, w.Code)
+			}
+		}
+		// The cookie lets nobody in, and its guesses are limited as well.
+		guesses = 0
+		for range 100 {
+			if try("wrong", cookies...).Code == http.StatusUnauthorized {
+				guesses++
+			}
+		}
+		if guesses != 10 {
+			t.Errorf("%d guesses with a cookie", guesses)
+		}
+		if n := strings.Count(k.log.String(), "too many wrong passwords"); n != 2 {
+			t.Errorf("said %d times that somebody is shut out", n)
 		}
 	})
 }

@@ -67,6 +67,9 @@ func TestHostileNames(t *testing.T) {
 			c.Title, c.Decisions, c.Sources = name, &decisions, func() []console.Source { return sources }
 		})
 		k.switches.off = []console.SwitchedOff{{Target: name, Flag: name, Alert: name}, {Target: "broken", Was: console.WasOn}}
+		k.switches.pending = []console.PendingSwitch{
+			{ID: name, Target: name, Alert: name, Failed: true, Reason: name}, {ID: "by", Target: name, By: name}, {ID: "broken", Target: name, Failed: true},
+		}
 		k.switches.fails = nil
 		id := strings.ReplaceAll(name, "\x00", "")
 		dead := k.settle(item(id, name, name), name)
@@ -89,8 +92,14 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 		get("/letter?do=replay&id=" + q(name) + "&seq=" + q(name))
+		get("/letters?do=replay")
+		get("/letters?do=" + q(name) + "&cause=" + q(name) + "&newest=" + q(name))
+		check(name, "an unconfirmed act on many", k.post("/letters", url.Values{"do": {"replay"}, "newest": {name}}))
 		get("/flag?target=" + q(name))
 		get("/flag?target=none" + q(name))
+		get("/switch?" + url.Values{"do": {"retry"}, "id": {name}}.Encode())
+		get("/switch?" + url.Values{"do": {"giveup"}, "id": {"by"}}.Encode())
+		check(name, "a failing retry", k.post("/switch", url.Values{"do": {"retry"}, "id": {"broken"}, "confirm": {"yes"}}))
 		check(name, "a review", k.post("/letter", correction(dead, name, "author", name, "confirm", "")))
 		check(name, "a refused correction", k.post("/letter", correction(dead, strings.Repeat(name, 300), "author", name, "author_type", name, "action", name, "created_at", name)))
 		check(name, "a failing restoration", k.post("/flag", url.Values{"target": {"broken"}, "confirm": {"yes"}}))
@@ -123,7 +132,7 @@ var edited = regexp.MustCompile(`(?s) value="[^"]*"|<textarea.*?</textarea>`)
 // elements are those of the templates, with the attributes that they may have.
 var elements = map[string]string{
 	"html": "lang", "head": "", "meta": "charset name content", "title": "", "style": "", "body": "", "a": "class href", "header": "class", "div": "class aria-hidden",
-	"h1": "", "h2": "id", "p": "class role id", "bdi": "", "span": "class", "b": "", "button": "type id aria-pressed hidden class", "main": "id tabindex data-refresh",
+	"h1": "", "h2": "id", "p": "class role id hidden", "bdi": "", "span": "class", "b": "", "button": "type id aria-pressed hidden class", "main": "id tabindex data-refresh",
 	"section": "class aria-labelledby", "dl": "class", "dt": "", "dd": "", "figure": "", "figcaption": "", "svg": "class viewBox preserveAspectRatio role aria-label",
 	"line": "class x1 x2 y1 y2", "rect": "x y width height", "ul": "class", "ol": "class", "li": "", "time": "datetime", "form": "class method action role",
 	"label": "for", "input": "id name type value autocomplete autocapitalize spellcheck required aria-invalid aria-describedby", "table": "", "thead": "", "tbody": "", "tr": "",
@@ -194,7 +203,7 @@ func faultsOfElement(e xml.StartElement) (faults []string) {
 			faults = append(faults, fmt.Sprintf("%s has the attribute %s", e.Name.Local, name))
 		}
 		if name == "href" || name == "action" {
-			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" {
+			if !slices.ContainsFunc([]string{"./", "letter?do=", "flag?target=", "switch?do=", "letters?do=", "#live"}, func(p string) bool { return strings.HasPrefix(value, p) }) && value != "letter" && value != "flag" && value != "switch" && value != "resume" && value != "letters" {
 				faults = append(faults, fmt.Sprintf("%s leads to %q", e.Name.Local, value))
 			}
 		}

@@ -163,8 +163,29 @@ func correction(e queue.Entry, flag string, more ...string) url.Values {
 type switches struct {
 	mu       sync.Mutex
 	off      []console.SwitchedOff
-	restored []string
+	pending  []console.PendingSwitch
+	restored []string // and retried, and given up
 	fails    error
+}
+
+func (s *switches) Pending(context.Context) ([]console.PendingSwitch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]console.PendingSwitch(nil), s.pending...), s.fails
+}
+
+func (s *switches) Retry(_ context.Context, id, by string) error { return s.did("retry", id, by) }
+
+func (s *switches) GiveUp(_ context.Context, id, by string) error { return s.did("give up", id, by) }
+
+func (s *switches) did(what, id, by string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id == "broken" {
+		return errors.New("the store <says> no")
+	}
+	s.restored = append(s.restored, fmt.Sprintf("%s %s by %s", what, id, by))
+	return nil
 }
 
 func (s *switches) SwitchedOff(context.Context) ([]console.SwitchedOff, error) {

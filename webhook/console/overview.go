@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,26 +31,52 @@ type overview struct {
 	Switches  *switchesView
 	Decisions *[]decided
 	Sources   *[]Source
+	Others    []otherView
+}
+
+// otherView is another queue of the store.
+type otherView struct {
+	webhook.OtherQueue
+	Waits, Refused string
+	// Alone says that something waits and nobody works on it.
+	Alone bool
+}
+
+// graceAlone is how long something may wait until somebody should have come.
+const graceAlone = time.Minute
+
+func (c *Console) readOthers(ctx context.Context) ([]otherView, error) {
+	others, err := c.config.Inspector.Others(ctx, countMost+1)
+	if err != nil {
+		return nil, err
+	}
+	var views []otherView
+	for _, o := range others {
+		views = append(views, otherView{
+			OtherQueue: o, Waits: number(o.Waiting, countMost), Refused: number(o.Dead, countMost),
+			Alone: o.Waiting > 0 && !o.Held && time.Since(o.Oldest) > graceAlone,
+		})
+	}
+	return views, nil
 }
 
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), storeTime)
 	defer cancel()
 	query := r.URL.Query()
-	f := frame{Body: "overview", Notice: notices[query.Get("did")]}
+	f := frame{Body: "overview", Notice: noticeOf(query)}
 	var view overview
 	status := http.StatusOK
 	if c.config.Inspector != nil {
 		if err := c.readQueue(ctx, &view, query); err != nil {
 			f.Problem, status = "The store does not answer: "+err.Error(), http.StatusServiceUnavailable
-			view.Queue, view.Letters, view.Log = nil, nil, nil
+			view.Queue, view.Letters, view.Log, view.Others = nil, nil, nil, nil
 		}
 	}
 	if c.config.Switches != nil {
-		off, err := c.config.Switches.SwitchedOff(ctx)
-		view.Switches = &switchesView{Off: off}
-		if err != nil {
-			view.Switches.Problem, status = err.Error(), http.StatusServiceUnavailable
+		view.Switches = c.readSwitches(ctx)
+		if view.Switches.Problem != "" {
+			status = http.StatusServiceUnavailable
 		}
 	}
 	if c.config.Decisions != nil {
@@ -66,10 +93,13 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 
 // notices are what the page can be asked to say.
 var notices = map[string]string{
+	"resumed":   "It is tried now.",
 	"corrected": "The corrected change is on its way to Sentry.",
 	"replayed":  "The change is on its way to Sentry again.",
 	"discarded": "The change is discarded: Sentry will not get it.",
 	"restored":  "The flag is as it was before it was switched off.",
+	"retried":   "The switch is tried again.",
+	"givenup":   "The switch is given up: nobody tries it any more.",
 }
 
 // queueView is the queue now.
@@ -80,7 +110,9 @@ type queueView struct {
 	AnyDead       bool
 	Oldest        time.Duration
 	Paused        bool
-	PausedFor     time.Duration // 0 if it is not known
+	PausedSince   time.Time // zero if it is not known
+	PausedFor     time.Duration
+	Rest          time.Duration // until it is tried again
 	Why           string
 	Failures      int
 	Plot          plot
@@ -100,6 +132,9 @@ func (c *Console) readQueue(ctx context.Context, view *overview, query url.Value
 	if view.Letters, err = c.readLetters(ctx, query); err != nil {
 		return err
 	}
+	if view.Others, err = c.readOthers(ctx); err != nil {
+		return err
+	}
 	view.Log, err = c.readLog(ctx, query)
 	return err
 }
@@ -107,12 +142,12 @@ func (c *Console) readQueue(ctx context.Context, view *overview, query url.Value
 func queueOf(name string, stats webhook.EmitterStats, plot plot) *queueView {
 	v := &queueView{
 		Name: name, Waiting: number(stats.Waiting, countMost), Dead: number(stats.Dead, countMost), None: stats.Waiting == 0, AnyDead: stats.Dead > 0,
-		Oldest: stats.OldestAge, Paused: stats.Paused, Failures: stats.Failures, Plot: plot,
+		Oldest: stats.OldestAge, Paused: stats.Paused, Rest: stats.Rest, Failures: stats.Failures, Plot: plot,
 	}
 	switch {
 	case stats.LastError != nil:
 		v.Why = stats.LastError.Error()
-		v.PausedFor = time.Since(stats.PausedSince)
+		v.PausedSince, v.PausedFor = stats.PausedSince, time.Since(stats.PausedSince)
 	case stats.Paused:
 		v.Why = "Another process that delivers from this queue has failed; its log says why."
 	}
@@ -129,23 +164,27 @@ type lettersView struct {
 	// such a page.
 	Older template.URL
 	Newer bool
+	// Flag is the one that is asked for; Reasons are counted for all.
+	Flag string
 }
 
 func (c *Console) readLetters(ctx context.Context, query url.Values) (*lettersView, error) {
 	before := seqOf(query, "letters")
-	dead, err := c.config.Inspector.List(ctx, queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Before: before, Limit: lettersPage + 1})
+	v := &lettersView{Newer: before != 0, Flag: flagOf(query)}
+	dead, err := c.config.Inspector.List(ctx, queue.Filter{
+		States: []queue.State{queue.Dead}, Key: v.Flag, Newest: true, Before: before, Limit: lettersPage + 1,
+	})
 	if err != nil {
 		return nil, err
 	}
-	v := &lettersView{Newer: before != 0}
 	if len(dead) > lettersPage {
 		dead = dead[:lettersPage]
-		v.Older = encoded(url.Values{"letters": {strconv.FormatInt(dead[lettersPage-1].Seq, 10)}})
+		v.Older = olderOf("letters", dead[lettersPage-1].Seq, v.Flag)
 	}
 	for _, entry := range dead {
 		v.Letters = append(v.Letters, letterOf(entry))
 	}
-	if len(dead) == 0 {
+	if len(dead) == 0 || v.Flag != "" {
 		return v, nil
 	}
 	reasons, all, err := c.config.Inspector.CountReasons(ctx, reasonsMost)
@@ -198,10 +237,10 @@ type logView struct {
 }
 
 func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, error) {
-	v := &logView{Flag: query.Get("flag")}
 	before := seqOf(query, "log")
-	v.Newer = before != 0
-	if (queue.Item{ID: "-", Key: v.Flag}).Validate() != nil {
+	v := &logView{Flag: flagOf(query), Newer: before != 0}
+	if asked := query.Get("flag"); asked != v.Flag {
+		v.Flag = asked
 		v.Problem = fmt.Sprintf("A flag's name is text of at most %d bytes.", queue.MaxKey)
 		return v, nil
 	}
@@ -213,11 +252,7 @@ func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, erro
 	}
 	if len(done) > logPage {
 		done = done[:logPage]
-		older := url.Values{"log": {strconv.FormatInt(done[logPage-1].Seq, 10)}}
-		if v.Flag != "" {
-			older.Set("flag", v.Flag)
-		}
-		v.Older = encoded(older)
+		v.Older = olderOf("log", done[logPage-1].Seq, v.Flag)
 	}
 	for _, entry := range done {
 		line := letterOf(entry)
@@ -225,6 +260,24 @@ func (c *Console) readLog(ctx context.Context, query url.Values) (*logView, erro
 		v.Lines = append(v.Lines, line)
 	}
 	return v, nil
+}
+
+// flagOf is the flag that is asked for, if it can be one.
+func flagOf(query url.Values) string {
+	flag := query.Get("flag")
+	if (queue.Item{ID: "-", Key: flag}).Validate() != nil {
+		return ""
+	}
+	return flag
+}
+
+// olderOf is the query of the page of a list that goes on below a Seq.
+func olderOf(list string, seq int64, flag string) template.URL {
+	older := url.Values{list: {strconv.FormatInt(seq, 10)}}
+	if flag != "" {
+		older.Set("flag", flag)
+	}
+	return encoded(older)
 }
 
 // seqOf reads where a page of a list begins.
@@ -236,8 +289,58 @@ func seqOf(query url.Values, name string) int64 {
 	return max(seq, 0)
 }
 
-// switchesView is what is switched off.
+// switchesView is what is switched off, and what is not though it should be.
 type switchesView struct {
 	Off     []SwitchedOff
+	Pending []pendingView
 	Problem string
+}
+
+// pendingView is a switch that is not done, and what can be done with it.
+type pendingView struct {
+	PendingSwitch
+	Do  string // "retry" or "giveup", once it is chosen
+	Now time.Time
+}
+
+// Overdue says that it is more than under way.
+func (p pendingView) Overdue() bool {
+	return p.Failed || p.Reason != "" || p.Now.Sub(p.At) > underWay
+}
+
+// underWay is how long a switch may take before it is worth an alarm.
+const underWay = 5 * time.Second
+
+// Alarm says that a flag should be off and is not.
+func (v *switchesView) Alarm() bool { return slices.ContainsFunc(v.Pending, pendingView.Overdue) }
+
+func (c *Console) readSwitches(ctx context.Context) *switchesView {
+	v := &switchesView{}
+	off, err := c.config.Switches.SwitchedOff(ctx)
+	if err == nil {
+		v.Off = off
+		v.Pending, err = c.pending(ctx)
+	}
+	if err != nil {
+		v.Problem = "What is switched off cannot be read: " + err.Error()
+	}
+	return v
+}
+
+// pending are the switches that are not done, those that have failed first.
+func (c *Console) pending(ctx context.Context) ([]pendingView, error) {
+	all, err := c.config.Switches.Pending(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var views []pendingView
+	for _, failed := range []bool{true, false} {
+		for _, one := range all {
+			if one.Failed == failed {
+				views = append(views, pendingView{PendingSwitch: one, Now: now})
+			}
+		}
+	}
+	return views, nil
 }

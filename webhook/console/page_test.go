@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -9,9 +10,11 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -76,7 +79,23 @@ func TestPaused(t *testing.T) {
 	if err := k.store.Release(t.Context(), queueName, "test", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	k.shows(k.get("/"), 200, "Paused", "Another process")
+	k.shows(k.get("/"), 200, "Paused", "Another process", "tried again by itself in 59 s", "Try now")
+	if w := k.post("/resume", url.Values{}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=resumed" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/?did=resumed"), 200, "It is tried now.", "!Paused", "Delivering")
+	if !strings.Contains(k.log.String(), "ended a pause of the delivery\" by=ada") {
+		t.Errorf("the log is\n%s", k.log.String())
+	}
+	k.store.Close()
+	k.shows(k.post("/resume", url.Values{}), 503, "The store does not answer")
+}
+
+// TestAllIsNotWell lets nothing wait while something is dead.
+func TestAllIsNotWell(t *testing.T) {
+	k := newKit(t, nil)
+	k.settle(item("a", "a", "grace"), "too long")
+	k.shows(k.get("/"), 200, "!All delivered", "Nothing waits, 1 refused")
 }
 
 func TestPaging(t *testing.T) {
@@ -118,7 +137,8 @@ func TestPaging(t *testing.T) {
 	walk("log", 3, regexp.MustCompile(`delivered-\d\d\d`), 2)
 	k.shows(k.get("/"), 200, "reason 0", "reason 1", "<b>25</b>", "refused-49", "!refused-00")
 	k.shows(k.get("/?flag=delivered-000"), 200, "delivered-000", "!delivered-001", `value="delivered-000"`, "log=", "flag=delivered-000")
-	k.shows(k.get("/?flag=unknown"), 200, "Nothing of this flag is kept", "!delivered-000")
+	k.shows(k.get("/?flag=unknown"), 200, "Nothing of this flag was delivered", "refused nothing of this flag", "!delivered-000", "!refused-0")
+	k.shows(k.get("/?flag=refused-07"), 200, "Only of the flag", "refused-07", "reason 1", "!refused-08")
 	k.shows(k.get("/?flag="+strings.Repeat("x", queue.MaxKey+1)), 200, "at most 1024 bytes")
 	k.shows(k.get("/?flag=%00&log=-1&letters=x"), 200, "at most 1024 bytes", "refused-49")
 }
@@ -198,6 +218,184 @@ func TestRestore(t *testing.T) {
 	if got := strings.Join(k.switches.restored, "; "); got != "on by ada, force false; unknown by ada, force true" {
 		t.Errorf("restored: %s", got)
 	}
+}
+
+// TestMany deals with all dead letters of a reason, and with all.
+func TestMany(t *testing.T) {
+	k := newKit(t, nil)
+	const hostile = "too <long>\r\nfor this"
+	for i := range 2500 {
+		reason := "no such flag"
+		if i%5 != 0 {
+			reason = hostile
+		}
+		k.settle(item(fmt.Sprintf("dead%d", i), fmt.Sprintf("refused-%04d", i), "grace"), reason)
+	}
+	count := func(state queue.State) int {
+		t.Helper()
+		n, filter := 0, queue.Filter{States: []queue.State{state}, Limit: queue.MaxList}
+		for {
+			entries, err := k.store.List(t.Context(), queueName, filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += len(entries); len(entries) < filter.Limit {
+				return n
+			}
+			filter.After = entries[len(entries)-1].Seq
+		}
+	}
+	link := func(do, reason string) string {
+		t.Helper()
+		_, after, _ := strings.Cut(k.get("/").Body.String(), "<bdi>"+reason)
+		found := regexp.MustCompile(`"(letters\?do=` + do + `&amp;cause=[0-9a-f]+)"`).FindStringSubmatch(after)
+		if found == nil {
+			t.Fatalf("no link to %s all of %q", do, reason)
+		}
+		return "/" + strings.ReplaceAll(found[1], "&amp;", "&")
+	}
+	form := func(path string) url.Values {
+		t.Helper()
+		w := k.get(path)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d", path, w.Code)
+		}
+		values := url.Values{}
+		for _, found := range regexp.MustCompile(`<input type="hidden" name="([a-z]+)" value="([^"]*)">`).FindAllStringSubmatch(w.Body.String(), -1) {
+			values.Set(found[1], found[2])
+		}
+		return values
+	}
+	k.shows(k.get("/letters"), 400, "nothing to do")
+	k.shows(k.get("/letters?do=replay&cause=0123456789abcdef"), 404, "no such dead letters")
+	replay, discard := link("replay", "too"), link("discard", "no such flag")
+	k.shows(k.get(replay), 200, "Send 2,000 changes again as they are?", "refused-2499", "too &lt;long&gt;", "!refused-0001", "!refused-2495")
+	k.shows(k.get(discard), 200, "Discard 500 changes?", "refused-2495")
+	asked := form(replay)
+	late := k.settle(item("late", "late", "grace"), hostile) // after the question
+	if w := k.post("/letters", asked); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=all-replayed&n=2000" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/?did=all-replayed&n=2000"), 200, "2,000 changes are on their way to Sentry again.")
+	if dead, waiting := count(queue.Dead), count(queue.Waiting); dead != 501 || waiting != 2000 || k.entry("late").Seq != late.Seq {
+		t.Errorf("%d dead and %d waiting, the late one %+v", dead, waiting, k.entry("late"))
+	}
+	k.shows(k.post("/letters", asked), 404, "no such dead letters")
+	if w := k.post("/letters", form(discard)); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "./?did=all-discarded&n=500" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	k.shows(k.get("/letters?do=discard"), 200, "Discard 1 change?", "All, whatever", "Leave it")
+	if w := k.post("/letters", form("/letters?do=discard")); w.Code != http.StatusSeeOther {
+		t.Errorf("%d", w.Code)
+	}
+	if dead, discarded := count(queue.Dead), count(queue.Discarded); dead != 0 || discarded != 501 {
+		t.Errorf("%d dead, %d discarded", dead, discarded)
+	}
+	for _, want := range []string{"did=replayed by=ada changes=2000", "did=discarded by=ada changes=500 reason=\"no such flag\"", "did=discarded by=ada changes=1 "} {
+		if !strings.Contains(k.log.String(), want) {
+			t.Errorf("the log has no %q", want)
+		}
+	}
+	k.store.Close()
+	k.shows(k.get("/letters?do=discard"), 503, "The store does not answer")
+}
+
+// slowStore takes its time for each entry.
+type slowStore struct{ queue.Store }
+
+func (s slowStore) Revise(ctx context.Context, name string, e queue.Entry, with *queue.Item) error {
+	time.Sleep(100 * time.Millisecond)
+	return s.Store.Revise(ctx, name, e, with)
+}
+
+// TestManyTakeLong ends before a browser or a proxy gives up, and says that some
+// are left.
+func TestManyTakeLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStore{}
+		k := newKit(t, func(c *console.Config) {
+			var err error
+			if c.Inspector, err = webhook.NewInspector(slow, queueName, webhook.InspectorConfig{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		slow.Store = k.store
+		var newest queue.Entry
+		for i := range 200 {
+			newest = k.settle(item(fmt.Sprint(i), "flag", "grace"), "why")
+		}
+		form := url.Values{"do": {"replay"}, "newest": {fmt.Sprint(newest.Seq)}, "confirm": {"yes"}}
+		for _, want := range []string{"./?did=some-replayed&n=121", "./?did=all-replayed&n=79"} {
+			if w := k.post("/letters", form); w.Header().Get("Location") != want {
+				t.Errorf("%d %v, want %s", w.Code, w.Header(), want)
+			}
+		}
+		k.shows(k.get("/?did=some-replayed&n=121"), 200, "121 changes are on their way to Sentry again. Time was too short")
+	})
+}
+
+// TestPendingSwitches shows what should be off and is not.
+func TestPendingSwitches(t *testing.T) {
+	k := newKit(t, nil)
+	k.switches.pending = []console.PendingSwitch{
+		{ID: "1", Target: "vwo: quick", Alert: "Errors", At: time.Now()},
+		{ID: "2", Target: "vwo: slow", Alert: "Errors", At: time.Now(), Reason: "status 503"},
+		{ID: "3", Target: "vwo: checkout", Alert: "Error rate", At: time.Now(), Failed: true, Reason: "the token is refused"},
+		{ID: "broken", Target: "vwo: broken", By: "grace", On: true, At: time.Now(), Failed: true},
+	}
+	page := k.get("/")
+	k.shows(page, 200, "Not switched", "vwo: checkout", "the token is refused", "Has failed", "Under way", "Waits", "asked for by", "switched on")
+	body := page.Body.String()
+	if first, at := strings.Index(body, "vwo: checkout"), strings.Index(body, "vwo: quick"); first > at || first > strings.Index(body, "On the way to Sentry") {
+		t.Error("what has failed is not shown first")
+	}
+	if n := strings.Count(body, "do=retry"); n != 2 {
+		t.Errorf("%d can be retried", n)
+	}
+	k.shows(k.get("/switch?do=retry&id=3"), 200, "Try this switch again?", "Error rate")
+	k.shows(k.get("/switch?do=retry&id=2"), 404, "tried again already")
+	k.shows(k.get("/switch?do=giveup&id=2"), 200, "Give this switch up?", "status 503")
+	k.shows(k.get("/switch?do=restore&id=2"), 400, "nothing to do")
+	for do, id := range map[string]string{"retry": "3", "giveup": "2"} {
+		if w := k.post("/switch", url.Values{"do": {do}, "id": {id}, "confirm": {"yes"}}); w.Code != http.StatusSeeOther {
+			t.Errorf("%s: %d", do, w.Code)
+		}
+	}
+	k.shows(k.post("/switch", url.Values{"do": {"retry"}, "id": {"broken"}, "confirm": {"yes"}}), 502, "the store &lt;says&gt; no")
+	slices.Sort(k.switches.restored)
+	if got := strings.Join(k.switches.restored, "; "); got != "give up 2 by ada; retry 3 by ada" {
+		t.Errorf("did: %s", got)
+	}
+	for _, want := range []string{"did=retried by=ada", "did=givenup by=ada"} {
+		if !strings.Contains(k.log.String(), want) {
+			t.Errorf("the log has no %q", want)
+		}
+	}
+	k.switches.pending = k.switches.pending[:1]
+	if body := k.get("/").Body.String(); strings.Contains(body, `card alarm`) {
+		t.Error("a switch that is under way is an alarm")
+	}
+	k.switches.pending = nil
+	k.shows(k.get("/"), 200, "!Not switched")
+}
+
+// TestOtherQueues names what waits or is dead under a former name.
+func TestOtherQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		k.shows(k.get("/"), 200, "!Elsewhere")
+		const former = "flag-changes:sentry.io/<former>"
+		if _, err := k.store.Add(t.Context(), former, queue.Addition{Items: []queue.Item{item("a", "a", "grace"), item("b", "b", "grace")}}); err != nil {
+			t.Fatal(err)
+		}
+		k.shows(k.get("/"), 200, "Elsewhere in the store", "flag-changes:sentry.io/&lt;former&gt;", "2 waiting, 0 dead", "!Nobody delivers it")
+		time.Sleep(2 * time.Minute)
+		k.shows(k.get("/"), 200, "Nobody delivers it")
+		if wait, err := k.store.Lease(t.Context(), former, "you", time.Hour); wait != 0 || err != nil {
+			t.Fatal(wait, err)
+		}
+		k.shows(k.get("/"), 200, "2 waiting, 0 dead", "!Nobody delivers it")
+	})
 }
 
 // TestContrast computes the contrast of what is written on what, as WCAG 2.2 has

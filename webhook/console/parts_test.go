@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -58,6 +59,22 @@ func TestDecisions(t *testing.T) {
 	back.add("acted", "", now.Add(-time.Hour)) // a clock was set back
 	if got := fmt.Sprint(back.counts(now)); got != "[{acted  1} {ignored  1}]" {
 		t.Error(got)
+	}
+}
+
+func TestPausedSince(t *testing.T) {
+	since := time.Now().Add(-90 * time.Second)
+	v := queueOf("q", webhook.EmitterStats{Waiting: 2, Paused: true, PausedSince: since, Failures: 3, LastError: errors.New("no <answer>"), Rest: 40 * time.Second}, plot{})
+	var page strings.Builder
+	if err := pages.ExecuteTemplate(&page, "queue", v); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"Since <time datetime=\"" + since.UTC().Format(time.RFC3339) + "\">", "for 1 min: no &lt;answer&gt; (3 failures in a row)", "in 40 s.", "Try now",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("no %q in\n%s", want, page.String())
+		}
 	}
 }
 

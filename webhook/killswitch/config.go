@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
@@ -124,6 +125,9 @@ type Config struct {
 	OnReport func(Report)
 }
 
+// WithDefaults returns a copy in which every field that has a default is set.
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	c.Queue = cmp.Or(c.Queue, "killswitch")
 	c.Poll = cmp.Or(c.Poll, time.Second)
@@ -186,7 +190,7 @@ func (c Config) validate() error {
 	}
 	for name, toggler := range c.Togglers {
 		if toggler == nil || name == "" || len(name) > 100 || queue.ValidateName("toggler", name) != nil {
-			return fmt.Errorf("%w: Togglers[%s] must not be nil, and its name must be 1 to 100 bytes of valid UTF-8", ErrInvalidConfig, quote(name))
+			return fmt.Errorf("%w: Togglers[%s] must not be nil, and its name must be 1 to 100 bytes of valid UTF-8", ErrInvalidConfig, visible.Quote(name))
 		}
 	}
 	for i, rule := range c.Rules {
@@ -206,7 +210,7 @@ func (c Config) validateRule(rule Rule) error {
 	case rule.Toggler == "":
 		return errors.New("Toggler: it must be set, because there are several")
 	case !found:
-		return fmt.Errorf("Toggler: there is none called %s", quote(rule.Toggler))
+		return fmt.Errorf("Toggler: there is none called %s", visible.Quote(rule.Toggler))
 	}
 	if knows, ok := toggler.(Validator); ok {
 		if err := knows.Validate(rule.Target); err != nil {

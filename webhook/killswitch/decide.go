@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
@@ -120,10 +121,10 @@ func (d Decision) LogValue() slog.Value {
 		slog.Int("status", d.Status),
 	}
 	if d.Trigger != "" {
-		attributes = append(attributes, slog.String("trigger", quote(string(d.Trigger))))
+		attributes = append(attributes, slog.String("trigger", visible.Quote(string(d.Trigger))))
 	}
 	if d.Alert != "" {
-		attributes = append(attributes, slog.String("alert", quote(d.Alert)), slog.String("project", quote(d.Project)), slog.Time("signed_at", d.SignedAt))
+		attributes = append(attributes, slog.String("alert", visible.Quote(d.Alert)), slog.String("project", visible.Quote(d.Project)), slog.Time("signed_at", d.SignedAt))
 	}
 	if len(d.Targets) > 0 {
 		attributes = append(attributes, slog.Any("flags", names(d.Targets)), slog.Any("switch_on", names(d.SwitchOn)))
@@ -232,7 +233,7 @@ func incident(a *alert.Alert) string {
 	if a.Resource != alert.MetricAlert {
 		return ""
 	}
-	return firstRunes(a.ID, maxQuoted)
+	return visible.First(a.ID, maxQuoted)
 }
 
 // authorOf is the name under which a switch shows in Sentry's flag log: the

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
 
@@ -55,20 +56,20 @@ func (r *Rule) explain(a *alert.Alert) []Condition {
 	add := func(field, want, got string, holds bool) {
 		conditions = append(conditions, Condition{Field: field, Want: want, Got: got, Holds: holds})
 	}
-	same := func(field, want, got string) { add(field, quote(want), quote(got), want == got) }
+	same := func(field, want, got string) { add(field, visible.Quote(want), visible.Quote(got), want == got) }
 	if r.Alert != "" {
 		same("Alert", r.Alert, a.Name)
 	}
 	if r.AlertID != "" {
 		same("AlertID", r.AlertID, a.RuleID)
 	}
-	add("Project", quote(r.Project), quoteAll(a.Projects), slices.Contains(a.Projects, r.Project))
+	add("Project", visible.Quote(r.Project), quoteAll(a.Projects), slices.Contains(a.Projects, r.Project))
 	trigger := Trigger(a.Trigger())
 	var when []string
 	for _, t := range r.When {
 		when = append(when, string(t))
 	}
-	add("When", strings.Join(when, " or "), quote(string(trigger)), slices.Contains(r.When, trigger))
+	add("When", strings.Join(when, " or "), visible.Quote(string(trigger)), slices.Contains(r.When, trigger))
 	if got := r.issueType(a); got != r.IssueType || r.IssueType != alert.IssueTypeError {
 		same("IssueType", r.IssueType, got)
 	}
@@ -91,11 +92,11 @@ func (r *Rule) explain(a *alert.Alert) []Condition {
 					values = append(values, p.Value)
 				}
 			}
-			add(pairs.field+"["+name+"]", quote(pairs.want[name]), quoteAll(values), slices.Contains(values, pairs.want[name]))
+			add(pairs.field+"["+name+"]", visible.Quote(pairs.want[name]), quoteAll(values), slices.Contains(values, pairs.want[name]))
 		}
 	}
 	if r.Evaluated != EvaluatedAny {
-		got, result := "the event does not show "+quote(r.Flag)+" as a boolean", r.evaluated(a)
+		got, result := "the event does not show "+visible.Quote(r.Flag)+" as a boolean", r.evaluated(a)
 		if result != EvaluatedAny {
 			got = string(result)
 		}
@@ -143,7 +144,7 @@ func quoteAll(values []string) string {
 	}
 	var quoted []string
 	for _, v := range values[:min(len(values), 5)] {
-		quoted = append(quoted, quote(v))
+		quoted = append(quoted, visible.Quote(v))
 	}
 	return strings.Join(quoted, ", ")
 }
@@ -152,17 +153,17 @@ func quoteAll(values []string) string {
 // and says what it fails at. It is empty if no rule is anywhere near: neither the
 // name nor the id agrees, not even almost.
 func closest(rules []Rule, a *alert.Alert) (text string, nearlyNamed bool) {
-	best, fewest := -1, 0
+	best, fewest, nearest := -1, 0, 0
 	var failed []Condition
 	for i := range rules {
 		rule := &rules[i]
-		nearly := rule.Alert != "" && nearlySame(rule.Alert, a.Name)
+		far, nearly := nearlySame(rule.Alert, a.Name)
 		if rule.Alert != a.Name && !nearly && (rule.AlertID == "" || rule.AlertID != a.RuleID) {
 			continue
 		}
 		fails := slices.DeleteFunc(rule.explain(a), func(c Condition) bool { return c.Holds })
-		if best < 0 || len(fails) < fewest {
-			best, fewest, failed = i, len(fails), fails
+		if best < 0 || len(fails) < fewest || len(fails) == fewest && far < nearest {
+			best, fewest, nearest, failed = i, len(fails), far, fails
 			nearlyNamed = nearly && rule.Alert != a.Name
 		}
 	}
@@ -199,11 +200,11 @@ func namedBy(rules []Rule, a *alert.Alert) string {
 }
 
 // nearlySame reports whether two names are the same but for case, white space
-// and punctuation, or up to two letters.
-func nearlySame(a, b string) bool {
+// and punctuation, or up to two letters, and how many letters it is.
+func nearlySame(a, b string) (letters int, nearly bool) {
 	fold := func(s string) []rune {
 		var kept []rune
-		for _, r := range strings.ToLower(firstRunes(s, maxQuoted)) {
+		for _, r := range strings.ToLower(visible.First(s, maxQuoted)) {
 			if !strings.ContainsRune(" \t-_.:/", r) {
 				kept = append(kept, r)
 			}
@@ -212,9 +213,10 @@ func nearlySame(a, b string) bool {
 	}
 	x, y := fold(a), fold(b)
 	if len(x) == 0 || len(y) == 0 {
-		return false
+		return max(len(x), len(y)), false
 	}
-	return distance(x, y) <= min(2, min(len(x), len(y))/4)
+	letters = distance(x, y)
+	return letters, letters <= min(2, min(len(x), len(y))/4)
 }
 
 // distance is how many letters have to be changed, added or left out to make one

@@ -285,7 +285,7 @@ func (r *Relay) conclude(ctx context.Context, w http.ResponseWriter, d Decision)
 		r.config.Logger.Log(ctx, level, "killswitch: "+string(d.Verdict), "decision", d)
 	}
 	if run {
-		r.reportOnce("bad signatures", Report{Err: ErrBadSignatures, Reason: ReasonForged})
+		r.reportOnce("deaf\x00"+string(d.Reason), Report{Err: deaf[d.Reason], Reason: d.Reason})
 	}
 	if d.Reason == ReasonBodyRead {
 		r.reportOnce("body read", Report{Err: ErrBodyRead, Reason: d.Reason})
@@ -389,7 +389,7 @@ func (r *Relay) end() {
 func (r *Relay) drain() {
 	for _, j := range r.journals {
 		for r.ctx.Err() == nil && !r.config.DryRun {
-			stats, err := j.store.Stats(r.ctx, j.queue, 0)
+			stats, err := j.store.Stats(r.ctx, j.queue, 1)
 			if err != nil || stats.Waiting+j.unwritten() == 0 {
 				break
 			}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
 // What a [Report] is about, for errors.Is on its Err.
@@ -41,6 +43,12 @@ var (
 	// signature and none with a right one: the client secret was rotated, say. Or
 	// somebody is trying.
 	ErrBadSignatures = errors.New("killswitch: nothing but wrong signatures arrives; compare the client secret with the one in Sentry")
+	// ErrBadHeaders means that request after request came without the right second
+	// header, and none with it.
+	ErrBadHeaders = errors.New("killswitch: nothing but requests with a wrong second header arrives; compare it with the one that was added to the integration in Sentry")
+	// ErrOtherInstallation means that alert after alert was signed for another
+	// installation than Config.Installation: the integration was made anew, say.
+	ErrOtherInstallation = errors.New("killswitch: nothing but alerts for another installation arrives; compare the uuid with the one in the alerts")
 	// ErrBodyRead means that something in front of the relay reads the bodies, so
 	// that no signature can be right.
 	ErrBodyRead = errors.New("killswitch: the body was read before the relay got it; put the relay in front of the middleware that does")
@@ -71,7 +79,7 @@ func (r Report) LogValue() slog.Value {
 		attributes = append(attributes, slog.String("reason", string(r.Reason)))
 	}
 	if r.Alert != "" {
-		attributes = append(attributes, slog.String("alert", quote(r.Alert)))
+		attributes = append(attributes, slog.String("alert", visible.Quote(r.Alert)))
 	}
 	if r.Target.Flag != "" {
 		attributes = append(attributes, slog.String("flag", r.Target.String()), slog.Bool("on", r.On), slog.Time("at", r.At), slog.Int("attempts", r.Attempts))

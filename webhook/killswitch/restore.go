@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -289,10 +290,10 @@ func (j *Journal) find(ctx context.Context, name string) (SwitchedOff, error) {
 	for _, off := range all {
 		known = append(known, off.Target.String())
 	}
-	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, quote(name), known)
+	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, visible.Quote(name), known)
 }
 
-// options are what [Journal.with] needs besides the store.
+// options are what with needs besides the store.
 type options struct {
 	emitter Emitter
 	logger  *slog.Logger

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sentryflags/sentryflags-go/internal/flagname"
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
 
@@ -168,7 +169,7 @@ func (r Rule) validate() error {
 	for _, trigger := range r.When {
 		switch {
 		case !slices.Contains(canAct, trigger):
-			return ruleError("When", fmt.Sprintf("it contains %s, which never acts; what can is %v", quote(string(trigger)), canAct))
+			return ruleError("When", fmt.Sprintf("it contains %s, which never acts; what can is %v", visible.Quote(string(trigger)), canAct))
 		case trigger == MetricAlertResolved && !r.SwitchOn:
 			return ruleError("When", fmt.Sprintf("it must not contain %s on a rule that switches off", trigger))
 		}
@@ -203,6 +204,12 @@ func (r Rule) Warnings() []string {
 		}
 	}
 	slices.Sort(lacking)
+	if !isSlug(r.Project) {
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Project %s is no slug, which has lower-case letters, digits, - and _; see the project's settings", visible.Quote(r.Project)))
+	}
+	if r.Alert != strings.TrimSpace(r.Alert) {
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Alert %s has white space around it, which Sentry leaves out", visible.Quote(r.Alert)))
+	}
 	if len(metric) > 0 && len(lacking) > 0 {
 		which := "it never matches"
 		if len(other) > 0 {
@@ -225,9 +232,36 @@ func (r Rule) Warnings() []string {
 		warnings = append(warnings, "it never matches an issue alert: only activity alerts have an Activity")
 	}
 	if strings.EqualFold(r.Environment, "all") || strings.EqualFold(r.Environment, "all environments") {
-		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", quote(r.Environment)))
+		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", visible.Quote(r.Environment)))
 	}
 	return warnings
+}
+
+// NeverMatches reports whether there is no alert that the rule matches: all of
+// its triggers, or its name, are of a kind that its conditions cannot meet.
+// [Rule.Warnings] says why.
+func (r Rule) NeverMatches() bool {
+	r = r.withDefaults()
+	if !isSlug(r.Project) || r.Alert != strings.TrimSpace(r.Alert) {
+		return true
+	}
+	event := len(r.Tags) > 0 || r.Evaluated != EvaluatedAny
+	return !slices.ContainsFunc(r.When, func(t Trigger) bool {
+		switch {
+		case t.isMetric():
+			return !event && r.Level == "" && len(r.Settings) == 0 && r.Activity == "" && r.IssueType == alert.IssueTypeError
+		case t == ActivityAlertTriggered:
+			return !event && r.Environment == ""
+		}
+		return r.Activity == ""
+	})
+}
+
+// isSlug reports whether a project can be called so, or have that id.
+func isSlug(project string) bool {
+	return !strings.ContainsFunc(project, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // matches reports whether every condition holds, and whether all but Evaluated

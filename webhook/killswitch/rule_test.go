@@ -365,12 +365,24 @@ func TestRulesAreChecked(t *testing.T) {
 		"never matches a metric alert": func(r *killswitch.Rule) { r.Tags = map[string]string{"a": "b"} },
 		`flags["f"]:true`:              func(r *killswitch.Rule) { r.Evaluated = killswitch.EvaluatedOn },
 		"leave it empty":               func(r *killswitch.Rule) { r.Environment = "All" },
-		"set Activity":                 func(r *killswitch.Rule) { r.When = []killswitch.Trigger{killswitch.ActivityAlertTriggered} },
+		"is no slug":                   func(r *killswitch.Rule) { r.Project = "My Shop" },
+		"white space around it":        func(r *killswitch.Rule) { r.Alert += " " },
+		"it never matches an activity alert": func(r *killswitch.Rule) {
+			r.Environment, r.When = "production", []killswitch.Trigger{killswitch.ActivityAlertTriggered}
+		},
+		"it never matches an issue alert": func(r *killswitch.Rule) {
+			r.Activity, r.When = "status_regression", []killswitch.Trigger{killswitch.IssueAlertTriggered}
+		},
+		"set Activity": func(r *killswitch.Rule) { r.When = []killswitch.Trigger{killswitch.ActivityAlertTriggered} },
 	} {
 		rule := good
 		deaf(&rule)
 		if warnings := strings.Join(rule.Warnings(), "\n"); !strings.Contains(warnings, want) {
 			t.Errorf("%s: %s", want, warnings)
+		}
+		partly := want == "never matches a metric alert" || want == `flags["f"]:true`
+		if never := strings.Contains(strings.Join(rule.Warnings(), "\n"), "it never matches") && !partly; rule.NeverMatches() != never {
+			t.Errorf("%s: never matches %t", want, !never)
 		}
 	}
 }
@@ -418,6 +430,65 @@ func TestNeverDeafInSilence(t *testing.T) {
 			t.Errorf("%d %s", code, text)
 		}
 	})
+}
+
+// TestDeafForOtherReasons has a second header, or the installation, changed in
+// Sentry: every alert is refused, though its signature may be right.
+func TestDeafForOtherReasons(t *testing.T) {
+	for name, c := range map[string]struct {
+		config killswitch.Config
+		spoil  func(r *http.Request)
+		err    error
+		page   string
+	}{
+		"header": {
+			killswitch.Config{Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
+			func(r *http.Request) { r.Header.Set("X-Key", "old") }, killswitch.ErrBadHeaders, "page: 6 requests in a row had a wrong second header",
+		},
+		"installation": {
+			killswitch.Config{Installation: "a uuid of before", Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
+			func(*http.Request) {}, killswitch.ErrOtherInstallation, "page: 6 alerts in a row were for another installation",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var flags switches
+				var heard reports
+				config := c.config
+				config.Rules, config.Togglers, config.OnReport = ruled("f"), by(&flags), heard.add
+				relay := newRelay(t, config)
+				for range 6 {
+					r := signed(eventAlert("f", time.Now()))
+					r.Header.Set("X-Key", "new")
+					c.spoil(r)
+					if status := deliver(relay, r); status != http.StatusUnauthorized {
+						t.Errorf("status %d", status)
+					}
+				}
+				if heard.about(c.err) != 1 {
+					t.Errorf("reports: %v", heard.all())
+				}
+				if code, text := get(relay.ServeHealth); code != 503 || !strings.HasPrefix(text, c.page) {
+					t.Errorf("%d %s", code, text)
+				}
+			})
+		})
+	}
+}
+
+// TestNearestName has several rules whose names are almost the alert's.
+func TestNearestName(t *testing.T) {
+	rules := ruled("Alert 101", "Alert 301", "Alert 311")
+	for i := range rules {
+		rules[i].Alert = []string{"Alert 101", "Alert 301", "Alert 311"}[i]
+	}
+	a, err := alert.Parse(eventAlert("alert 301 ", time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := killswitch.Explain(&a, rules, 0, time.Now()); !strings.HasPrefix(e.Decision.Note, "rule 2 comes closest") {
+		t.Error(e.Decision.Note)
+	}
 }
 
 func get(handler http.HandlerFunc) (int, string) {

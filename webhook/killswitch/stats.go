@@ -23,8 +23,10 @@ type Stats struct {
 	// LastAuthentic is when the last request with a right signature arrived, and
 	// LastActed the last one that acted. Zero if none has.
 	LastAuthentic, LastActed time.Time
-	// BadSignatures is how many requests in a row had a wrong signature, or none.
-	BadSignatures int
+	// BadSignatures is how many requests in a row had a wrong signature, BadHeaders
+	// a wrong second header, and OtherInstallations were signed for another
+	// installation than Config.Installation: a relay that is deaf.
+	BadSignatures, BadHeaders, OtherInstallations int
 	// Reports is how often a person was told of something.
 	Reports int64
 	// RecordsWaiting is how many switches are made whose record the emitter has
@@ -84,16 +86,22 @@ type counts struct {
 	alerts         map[Verdict]map[Reason]int64
 	authentic      time.Time
 	acted          time.Time
-	bad            int
+	bad            map[Reason]int // refused in a row, by what makes a relay deaf
 	reports        int64
 	recordsWaiting int
 }
 
-// badRun is how many wrong signatures in a row mean that something is wrong.
+// badRun is how many refusals in a row mean that something is wrong.
 const badRun = 5
 
+// deaf is what is wrong with a relay that refuses request after request for a
+// reason.
+var deaf = map[Reason]error{
+	ReasonForged: ErrBadSignatures, ReasonHeader: ErrBadHeaders, ReasonInstallation: ErrOtherInstallation,
+}
+
 // decided counts a decision, and reports whether it is the one that makes a run
-// of bad signatures.
+// of refusals.
 func (c *counts) decided(d *Decision, now time.Time) (run bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,11 +113,15 @@ func (c *counts) decided(d *Decision, now time.Time) (run bool) {
 	}
 	c.alerts[d.Verdict][d.Reason]++
 	switch {
-	case d.Reason == ReasonForged:
-		c.bad++
-		return c.bad == badRun
+	case deaf[d.Reason] != nil:
+		if c.bad == nil {
+			c.bad = map[Reason]int{}
+		}
+		c.bad[d.Reason]++
+		return c.bad[d.Reason] == badRun
 	case d.Verdict != Refused:
-		c.bad, c.authentic = 0, now
+		clear(c.bad)
+		c.authentic = now
 		if d.Verdict == Acted {
 			c.acted = now
 		}
@@ -137,7 +149,8 @@ func (c *counts) stats() Stats {
 		alerts[verdict] = maps.Clone(reasons)
 	}
 	return Stats{
-		Alerts: alerts, LastAuthentic: c.authentic, LastActed: c.acted, BadSignatures: c.bad, Reports: c.reports, RecordsWaiting: c.recordsWaiting,
+		Alerts: alerts, LastAuthentic: c.authentic, LastActed: c.acted, BadSignatures: c.bad[ReasonForged],
+		BadHeaders: c.bad[ReasonHeader], OtherInstallations: c.bad[ReasonInstallation], Reports: c.reports, RecordsWaiting: c.recordsWaiting,
 	}
 }
 
@@ -188,8 +201,10 @@ const (
 )
 
 // Health returns what is wrong now; nothing if all is well: the store cannot be
-// asked, nothing but wrong signatures arrives, a switch or a record waits for
-// long, a switch has failed for good and nobody has looked after it.
+// asked or written to, nothing arrives but what is refused (wrong signatures, a
+// wrong second header, another installation), a switch or a record waits for long,
+// or in a queue that nobody works on, a switch has failed for good and nobody has
+// looked after it.
 func (r *Relay) Health(ctx context.Context) []Trouble {
 	ctx, cancel := context.WithTimeout(ctx, healthCall)
 	defer cancel()
@@ -206,8 +221,20 @@ func (r *Relay) Health(ctx context.Context) []Trouble {
 	} else if err != nil {
 		page("the store cannot be asked: flags are switched off from memory, and a crash would lose that")
 	}
+	if r.takesNothing() && err == nil {
+		page("the store takes nothing: %d switches are only in memory, and a crash would lose them", stats.InMemory)
+	}
 	if stats.BadSignatures >= badRun {
 		page("%d requests in a row had a wrong signature: compare the client secret with the one in Sentry", stats.BadSignatures)
+	}
+	if stats.BadHeaders >= badRun {
+		page("%d requests in a row had a wrong second header: compare it with the one that was added to the integration in Sentry", stats.BadHeaders)
+	}
+	if stats.OtherInstallations >= badRun {
+		page("%d alerts in a row were for another installation: was the integration made anew in Sentry?", stats.OtherInstallations)
+	}
+	if names := r.unattended(ctx); len(names) > 0 {
+		page("switches wait in queues that nobody works on; was a toggler renamed? %q", names)
 	}
 	if stats.Waiting > 0 && time.Since(stats.OldestWaiting) > waitsLong {
 		page("%d switches wait, the oldest for %v", stats.Waiting, time.Since(stats.OldestWaiting).Round(time.Second))
@@ -219,6 +246,32 @@ func (r *Relay) Health(ctx context.Context) []Trouble {
 		page("%d switches are not recorded in Sentry's flag log yet", stats.RecordsWaiting)
 	}
 	return found
+}
+
+// takesNothing reports whether the store has failed when it was written to last.
+func (r *Relay) takesNothing() bool {
+	for _, j := range r.journals {
+		j.mu.Lock()
+		down := j.down[writes]
+		j.mu.Unlock()
+		if down {
+			return true
+		}
+	}
+	return false
+}
+
+// unattended lists the queues of relays in which something waits, and of which
+// nobody has the toggler.
+func (r *Relay) unattended(ctx context.Context) []string {
+	if r.lossy {
+		return nil
+	}
+	names, _ := queue.Unattended(ctx, r.config.Store, waitsLong) // that the store fails is said above
+	return slices.DeleteFunc(names, func(name string) bool {
+		toggler, ours := strings.CutPrefix(name, QueueName(r.config.Queue, ""))
+		return !ours || r.journals[toggler] != nil
+	})
 }
 
 // ServeHealth answers 200 when nothing is wrong, and otherwise 503 with a line for
@@ -262,10 +315,10 @@ func (r *Relay) ServeMetrics(w http.ResponseWriter, request *http.Request) {
 	defer cancel()
 	stats, err := r.Stats(ctx)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = io.WriteString(w, stats.prometheus(err == nil))
+	_, _ = io.WriteString(w, stats.prometheus(err == nil, !r.takesNothing()))
 }
 
-func (s Stats) prometheus(storeUp bool) string {
+func (s Stats) prometheus(storeUp, storeTakes bool) string {
 	var b strings.Builder
 	metric := func(name, kind, help string) {
 		fmt.Fprintf(&b, "# HELP killswitch_%s %s\n# TYPE killswitch_%s %s\n", name, help, name, kind)
@@ -283,14 +336,16 @@ func (s Stats) prometheus(storeUp bool) string {
 	number("last_authentic_timestamp_seconds", "gauge", "When the last request with a right signature arrived; 0 if none has.", unix(s.LastAuthentic))
 	number("last_acted_timestamp_seconds", "gauge", "When the last alert acted; 0 if none has.", unix(s.LastActed))
 	number("bad_signatures", "gauge", "Requests in a row with a wrong signature.", float64(s.BadSignatures))
+	number("bad_headers", "gauge", "Requests in a row with a wrong second header.", float64(s.BadHeaders))
+	number("other_installations", "gauge", "Alerts in a row that were signed for another installation.", float64(s.OtherInstallations))
 	number("reports_total", "counter", "How often a person was told of something.", float64(s.Reports))
 	number("records_waiting", "gauge", "Switches whose record the emitter has not taken yet.", float64(s.RecordsWaiting))
 	number("in_memory", "gauge", "Switches that the store has not taken yet.", float64(s.InMemory))
 	up := 0.0
-	if storeUp {
+	if storeUp && storeTakes {
 		up = 1
 	}
-	number("store_up", "gauge", "Whether the store can be asked.", up)
+	number("store_up", "gauge", "Whether the store can be asked and written to.", up)
 	if storeUp {
 		number("waiting", "gauge", "Switches that wait or are under way.", float64(s.Waiting))
 		number("oldest_waiting_timestamp_seconds", "gauge", "When the oldest of them was accepted; 0 if none waits.", unix(s.OldestWaiting))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -465,5 +466,65 @@ func TestBurstOnASlowDisk(t *testing.T) {
 			t.Errorf("%d of %d switches were only in memory when their answer was due", n, alerts)
 		}
 		closed(t, relay)
+	})
+}
+
+// TestHealthOfAStoreThatTakesNothing has a store that can be asked and takes
+// nothing, as a locked one does.
+func TestHealthOfAStoreThatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &stuckStore{Store: newStore(t), release: make(chan struct{}), obey: true}
+		var flags switches
+		relay := newRelay(t, killswitch.Config{Rules: ruled("f"), Togglers: by(&flags), Store: stuck})
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(5 * time.Second)
+		if code, text := get(relay.ServeHealth); code != 503 || !strings.HasPrefix(text, "page: the store takes nothing: 1 switches are only in memory") {
+			t.Errorf("%d %s", code, text)
+		}
+		if _, text := get(relay.ServeMetrics); !strings.Contains(text, "killswitch_store_up 0\n") {
+			t.Error(text)
+		}
+		close(stuck.release)
+		time.Sleep(5 * time.Second)
+		if code, text := get(relay.ServeHealth); code != 200 {
+			t.Errorf("%d %s", code, text)
+		}
+	})
+}
+
+// TestTogglerThatWasRenamed leaves a switch in the queue of a toggler that the
+// next relay does not have.
+func TestTogglerThatWasRenamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t)
+		flags := switches{fail: failing(errDown)}
+		before := newRelay(t, killswitch.Config{Rules: ruled("f"), Togglers: by(&flags), Store: store})
+		deliver(before, signed(eventAlert("f", time.Now())))
+		closed(t, before)
+		after := newRelay(t, killswitch.Config{Rules: ruled("f"), Togglers: map[string]killswitch.Toggler{"renamed": &flags}, Store: store})
+		time.Sleep(3 * time.Minute)
+		if code, text := get(after.ServeHealth); code != 503 || !strings.Contains(text, "was a toggler renamed?") {
+			t.Errorf("%d %s", code, text)
+		}
+	})
+}
+
+// TestTogglerThatDoesNotReturn has one that does not heed its context. A person is
+// told; what else could be done about it is none of the relay's doing.
+func TestTogglerThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		toggler := toggleFunc(func(context.Context, killswitch.Switch) (killswitch.State, error) {
+			<-release
+			return killswitch.StateOn, nil
+		})
+		var heard reports
+		relay := newRelay(t, killswitch.Config{Rules: ruled("f"), Togglers: by(toggler), OnReport: heard.add})
+		deliver(relay, signed(eventAlert("f", time.Now())))
+		time.Sleep(time.Minute)
+		if list := heard.all(); len(list) != 1 || !errors.Is(list[0].Err, killswitch.ErrDelayed) || !strings.Contains(list[0].Err.Error(), "does not return") {
+			t.Errorf("reports: %v", list)
+		}
+		close(release)
 	})
 }

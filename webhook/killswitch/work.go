@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -181,7 +182,7 @@ func (w *work) fromQueue(ctx context.Context) {
 // tried before, and have come through late: what is newer is made sure of.
 func (w *work) giveWay(ctx context.Context, newer *decided) {
 	if newer.Kill.On == w.kill.On {
-		w.relay.config.Logger.Info("killswitch: a newer alert switches the flag", "flag", w.kill.key(), "alert", quote(w.kill.Alert))
+		w.relay.config.Logger.Info("killswitch: a newer alert switches the flag", "flag", w.kill.key(), "alert", visible.Quote(w.kill.Alert))
 		w.done(ctx)
 		return
 	}
@@ -240,6 +241,12 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
+	// One that does not heed its context keeps the switch from being tried again.
+	attempts := w.attempts
+	stuck := time.AfterFunc(time.Until(until)+lastCall, func() {
+		w.relay.reportOnce("stuck\x00"+w.id, reportOf(k, fmt.Errorf("%w: the toggler does not return, though its time is over", ErrDelayed), attempts))
+	})
+	defer stuck.Stop()
 	was, err := toggle(ctx, w.toggler, k.switchOf(id))
 	w.sawOn = w.sawOn || was == StateOn && !k.On // also one that failed
 	steer := steering(err)
@@ -249,7 +256,7 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 	}
 	if err == nil {
 		w.relay.config.Logger.Info("killswitch: switched",
-			"flag", k.key(), "on", k.On, "was", was.String(), "alert", quote(k.Alert), "by", quote(k.By), "attempts", w.attempts)
+			"flag", k.key(), "on", k.On, "was", was.String(), "alert", visible.Quote(k.Alert), "by", visible.Quote(k.By), "attempts", w.attempts)
 	}
 	return was, err
 }
@@ -267,7 +274,7 @@ func (w *work) judge(err error) (wait time.Duration, over bool) {
 	// The end of MaxAge is to be reported when it comes.
 	wait = min(wait, max(time.Until(w.kill.At.Add(w.relay.config.MaxAge))+time.Millisecond, 0))
 	if w.relay.ctx.Err() == nil {
-		w.relay.config.Logger.Warn("killswitch: not switched yet", "flag", w.kill.key(), "again_in", wait, "err", errorText(err))
+		w.relay.config.Logger.Warn("killswitch: not switched yet", "flag", w.kill.key(), "again_in", wait.Round(time.Millisecond).String(), "err", errorText(err))
 		if time.Since(w.kill.At)+wait > saysLater {
 			w.relay.reportOnce("delayed\x00"+w.id, reportOf(&w.kill, fmt.Errorf("%w: %w", ErrDelayed, safe{err}), w.attempts))
 		}

@@ -348,7 +348,7 @@ func (m *Memory) Queues(ctx context.Context) ([]string, error) {
 	if m.closed {
 		return nil, ErrClosed
 	}
-	return waitingQueues(m.queues), nil
+	return busyQueues(m.queues), nil
 }
 
 // Sweep implements [Store].

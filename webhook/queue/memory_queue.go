@@ -221,10 +221,10 @@ func (q *memoryQueue) stats() Stats {
 	return stats
 }
 
-func waitingQueues(queues map[string]*memoryQueue) []string {
+func busyQueues(queues map[string]*memoryQueue) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(queues)) {
-		if queues[name].waiting.Len() > 0 {
+		if queues[name].waiting.Len() > 0 || queues[name].dead.Len() > 0 {
 			names = append(names, name)
 		}
 	}

@@ -51,8 +51,30 @@ func CountReasons(ctx context.Context, s Store, queue string, most int) (counts 
 	for _, c := range found {
 		counts = append(counts, c)
 	}
+	return sortReasons(counts), all, nil
+}
+
+// AddReasons adds the counts of two queues.
+func AddReasons(a, b []ReasonCount) []ReasonCount {
+	sum := slices.Clone(a)
+	for _, c := range b {
+		at := slices.IndexFunc(sum, func(known ReasonCount) bool { return known.Reason == c.Reason })
+		if at < 0 {
+			sum = append(sum, c)
+			continue
+		}
+		sum[at].Entries += c.Entries
+		if c.Newest.After(sum[at].Newest) {
+			sum[at].Newest = c.Newest
+		}
+	}
+	return sortReasons(sum)
+}
+
+// sortReasons puts the most frequent reason first.
+func sortReasons(counts []ReasonCount) []ReasonCount {
 	slices.SortFunc(counts, func(a, b ReasonCount) int {
 		return cmp.Or(cmp.Compare(b.Entries, a.Entries), strings.Compare(a.Reason, b.Reason))
 	})
-	return counts, all, nil
+	return counts
 }

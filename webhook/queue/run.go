@@ -56,8 +56,8 @@ type Config struct {
 
 	// Report is told of each failure of the store, within the deadline of the
 	// call that failed, of a handler that fails ([ErrHandler]), and once when the
-	// store works again. It is called from the
-	// loop's goroutine: it must not wait. Defaults to nil.
+	// store works again. It is called from the loop's goroutine: it must not
+	// wait. Defaults to nil.
 	Report func(Report)
 }
 

@@ -92,7 +92,7 @@ type Store interface {
 	// this is what it costs. 0 counts all.
 	Stats(ctx context.Context, queue string, most int) (Stats, error)
 
-	// Queues lists the queues in which something waits, by name.
+	// Queues lists the queues in which something waits or is dead, by name.
 	Queues(ctx context.Context) ([]string, error)
 
 	// Sweep removes up to limit of the entries, of all queues, that were settled

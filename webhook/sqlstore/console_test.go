@@ -57,7 +57,9 @@ func slowestPage(t testing.TB, dialect sqlstore.Dialect) float64 {
 	dir := t.TempDir()
 	s := open(t, dialect, dir)
 	defer s.Close()
-	empty, full := newConsole(t, s, "empty"), newConsole(t, s, "full")
+	nothing := open(t, dialect, t.TempDir())
+	defer nothing.Close()
+	empty, full := newConsole(t, nothing, "empty"), newConsole(t, s, "full")
 	s.fill(t, dialect, dir, "full", waiting, dead)
 	letters, err := s.List(t.Context(), "full", queue.Filter{States: []queue.State{queue.Dead}, Newest: true, Limit: 21})
 	if err != nil || len(letters) != 21 {

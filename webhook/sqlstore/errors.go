@@ -23,9 +23,10 @@ var (
 
 	// ErrGone means that the SQLite file was deleted, moved or replaced while it
 	// was open: what is written now is not in the file that others will open.
-	// Nothing helps but to put the file back and to start the process again. The
-	// error names the file.
-	ErrGone = errors.New("webhook/sqlstore: the SQLite file was deleted or replaced while it was open; nothing more is kept; start the process again")
+	// End the process first; then put the file back with those beside it, -wal and
+	// -shm, and start it again. In the other order the process that ends removes
+	// what another has begun to write. The error names the file.
+	ErrGone = errors.New("webhook/sqlstore: the SQLite file was deleted or replaced while it was open; nothing more is kept; end the process, put the file back and start again")
 )
 
 var errNilContext = errors.New("webhook/sqlstore: the context is nil; pass context.Background() if there is none")

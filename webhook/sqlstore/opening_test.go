@@ -157,6 +157,24 @@ func TestNewRefusesTablesOfOtherVersions(t *testing.T) {
 	})
 }
 
+// TestWithExistingTables looks into a database that is not the program's.
+func TestWithExistingTables(t *testing.T) {
+	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {
+		dir := t.TempDir()
+		store := open(t, dialect, dir)
+		defer store.Close()
+		for prefix, want := range map[string]error{store.prefix: nil, "nobodys_": sqlstore.ErrUnsuitable} {
+			_, err := sqlstore.New(store.db, dialect, sqlstore.WithTablePrefix(prefix), sqlstore.WithExistingTables())
+			if !errors.Is(err, want) || (err == nil) != (want == nil) {
+				t.Errorf("%s: %v, want %v", prefix, err, want)
+			}
+		}
+		if _, err := store.db.Exec("SELECT * FROM nobodys_entries"); err == nil {
+			t.Error("tables were made")
+		}
+	})
+}
+
 // TestSchema makes the tables by the file's statements, as a migration tool does.
 func TestSchema(t *testing.T) {
 	onEach(t, func(t *testing.T, dialect sqlstore.Dialect) {

@@ -10,8 +10,9 @@ import (
 type Option func(*config)
 
 type config struct {
-	prefix string
-	window time.Duration
+	prefix   string
+	window   time.Duration
+	existing bool
 }
 
 // WithTablePrefix begins the names of the store's tables and indexes with
@@ -28,6 +29,14 @@ func WithTablePrefix(prefix string) Option {
 // this machine's. Defaults to 24 hours; it has to be positive.
 func WithWindow(window time.Duration) Option {
 	return func(c *config) { c.window = window }
+}
+
+// WithExistingTables has [New] make no tables: where there are none it fails with
+// [ErrUnsuitable]. It is for tools that look into the store of a program: in the
+// wrong database they would find nothing and leave tables behind. Defaults to
+// making them.
+func WithExistingTables() Option {
+	return func(c *config) { c.existing = true }
 }
 
 const defaultPrefix = "sentryflags_"

@@ -228,8 +228,12 @@ func (s *Store) Queues(ctx context.Context) ([]string, error) {
 			SELECT (SELECT min(queue) FROM {p}entries {by:order} WHERE state = 0)
 			UNION ALL
 			SELECT (SELECT min(e.queue) FROM {p}entries AS e {by:order} WHERE e.state = 0 AND e.queue > w.queue) FROM waiting AS w WHERE w.queue IS NOT NULL
+		), dead (queue) AS (
+			SELECT (SELECT min(queue) FROM {p}entries {by:order} WHERE state = 2)
+			UNION ALL
+			SELECT (SELECT min(e.queue) FROM {p}entries AS e {by:order} WHERE e.state = 2 AND e.queue > d.queue) FROM dead AS d WHERE d.queue IS NOT NULL
 		)
-		SELECT queue FROM waiting WHERE queue IS NOT NULL`)
+		SELECT queue FROM (SELECT queue FROM waiting UNION SELECT queue FROM dead) AS both_of_them WHERE queue IS NOT NULL ORDER BY queue`)
 	if err != nil {
 		return nil, err
 	}

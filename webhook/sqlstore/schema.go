@@ -34,6 +34,8 @@ func (s *Store) provideTables(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case !there && s.existing:
+		return fmt.Errorf("%w: there are no tables %s* in this database; is it the program's own?", ErrUnsuitable, s.prefix)
 	case !there:
 		return s.transaction(ctx, "create the tables", s.createTables)
 	case s.engine.write == "":

@@ -37,8 +37,10 @@ type Store struct {
 	db     *sql.DB
 	engine *engine
 	prefix string
-	window time.Duration
-	closed atomic.Bool
+	// existing says that tables are not made.
+	existing bool
+	window   time.Duration
+	closed   atomic.Bool
 	// turn is held while this process writes to SQLite, nil for PostgreSQL: in
 	// here writers wait in line, while SQLite has each try again at random, and the
 	// last one may never be lucky.
@@ -71,7 +73,7 @@ func New(db *sql.DB, dialect Dialect, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window}
+	s := &Store{db: db, engine: engine, prefix: c.prefix, window: c.window, existing: c.existing}
 	if dialect == SQLite {
 		s.turn = make(chan struct{}, 1)
 	}

@@ -174,3 +174,23 @@ func TestAlertRequestBothWays(t *testing.T) {
 		t.Errorf("%d of 2 accepted", accepted)
 	}
 }
+
+func TestMetricAlertsProjects(t *testing.T) {
+	for _, projects := range [][]string{nil, {"shop", "shop-api"}} {
+		r, err := webhooktest.NewAlertRequest(t.Context(), "https://relay.example.com/hook", clientSecret, webhooktest.MetricAlert{Projects: projects})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []any{"webhooktest"}
+		if projects != nil {
+			want = []any{"shop", "shop-api"}
+		}
+		v := received(t, r)
+		if diff := cmp.Diff(want, at(v, "data", "metric_alert", "projects")); diff != "" {
+			t.Errorf("projects (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(want, at(v, "data", "metric_alert", "alert_rule", "projects")); diff != "" {
+			t.Errorf("the rule's projects (-want +got):\n%s", diff)
+		}
+	}
+}

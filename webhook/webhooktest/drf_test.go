@@ -169,7 +169,7 @@ func (m bodyMaker) change() string {
 	}
 	return m.object(
 		"action", m.or(`"`+m.pick("created", "updated", "deleted")+`"`, func() string {
-			return m.pick(`"Created"`, `"toggled"`, `""`, `" updated"`, `"größe \" \\"`, "0", "false", "null")
+			return m.pick(`"Created"`, `"toggled"`, `"<b>&"`, `""`, `" updated"`, `"größe \" \\"`, "0", "false", "null")
 		}),
 		"change_id", m.or(fmt.Sprint(m.Int64N(5)-2), m.integer),
 		"created_at", m.or(`"`+time.UnixMicro(m.Int64N(4e15)).Format(time.RFC3339Nano)+`"`, m.time),
@@ -209,7 +209,7 @@ func (m bodyMaker) any() string {
 func (m bodyMaker) text() string {
 	limit := m.IntN(5) + m.pickInt(98, 254)
 	b, err := json.Marshal(m.pick(
-		"", " ", "\t\n", " my flag ", "größe", "日本語", "🚩", "<b>&\"'\\", "a\u2028b", "\u200b", "a\x00b", "\x1c", "\u00a0x\u3000", "\ufeffx",
+		"", " ", "\t\n", " my flag ", "größe", "日本語", "🚩", "<b>&\"'\\", "a\u2028b", "\u200b", "a\x00b", "\x1c", "\x1fx\x1e", "\u00a0x\u3000", "\ufeffx",
 		strings.Repeat("x", limit), strings.Repeat("🚩", limit), " "+strings.Repeat("ü", limit)+" ", strings.Repeat("\x00", limit),
 	))
 	if err != nil {

@@ -250,3 +250,19 @@ func TestFaultOrder(t *testing.T) {
 		t.Error("the faults are noted wrongly")
 	}
 }
+
+func TestFaultNames(t *testing.T) {
+	for want, fault := range map[string]webhooktest.Fault{
+		"none":                                {},
+		"too many requests":                   webhooktest.RateLimited(time.Time{}),
+		"internal server error after storing": webhooktest.Status(500).AfterStoring(),
+		"hold":                                webhooktest.Hold(nil),
+		"disconnect after storing":            webhooktest.Disconnect().AfterStoring(),
+		"truncate":                            webhooktest.Truncate(),
+		"endless":                             webhooktest.Endless(),
+	} {
+		if got := fault.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

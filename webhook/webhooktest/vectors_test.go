@@ -179,3 +179,16 @@ func TestStoredTime(t *testing.T) {
 		t.Errorf("stored %v, want %v", got, want)
 	}
 }
+
+// What Python takes for white space is taken off, and what an answer quotes is quoted as it came.
+func TestTrimsAndQuotesAsPython(t *testing.T) {
+	s := newServer(t, webhooktest.Config{})
+	post(t, s, flagged(`\u001c\u001d\u001e\u001f\u00a0\u3000x\u001f`))
+	if got := s.Changes()[0].Flag; got != "x" {
+		t.Errorf("stored %q, want x", got)
+	}
+	want := `{"data":{"0":{"action":["\"<b>&\" is not a valid choice."]}}}`
+	if _, got := post(t, s, strings.Replace(hello, "created", "<b>&", 1)); got != want {
+		t.Errorf("answered %s, want %s", got, want)
+	}
+}

@@ -48,6 +48,18 @@ func TestRead(t *testing.T) {
 			config.MergedAuthor = true
 			return config, []string{"merge: dora@example.com updated a", "merge: bob@example.com created b"}
 		},
+		"a merge is by who wrote, in a file that looks like a pattern": func(r *repo) (gitlog.Config, []string) {
+			const file = ":(top)flags.json"
+			r.put(file, flagd("a"))
+			before := r.commit("base")
+			r.git("switch", "-qc", "work")
+			r.put(file, flagd("a!"))
+			r.commitAs(bob, "bob's")
+			r.git("switch", "-q", "main")
+			config := r.config(before, r.merge(carol, "merge", "work"), file)
+			config.MergedAuthor = true
+			return config, []string{"merge: bob@example.com updated a"}
+		},
 		"three branches at once": func(r *repo) (gitlog.Config, []string) {
 			r.put("a.json", flagd("a"), "b.json", flagd("b"), "c.json", flagd("c"))
 			before := r.commit("base")

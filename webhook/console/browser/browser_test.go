@@ -130,7 +130,7 @@ func (b *tab) sees(text string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("the page does not show %q, but %v\n%s", text, err, shown)
+			b.t.Fatalf("the page does not show %q, but %v (trouble: %q)\n%s", text, err, b.trouble, shown)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -163,7 +163,7 @@ func (b *tab) types(selector, text string) {
 // correct corrects the name of the refused flag, from the page on.
 func (b *tab) correct(to string) {
 	b.t.Helper()
-	b.click(`a[href*="do=correct"]`)
+	b.click(`a[href^="letter?do=correct"]`)
 	b.do(chromedp.WaitVisible(chromedp.CSS("#flag")))
 	b.fits()
 	b.types("#flag", to)
@@ -203,7 +203,7 @@ func TestRefusedCorrection(t *testing.T) {
 	s.fill()
 	b := newTab(t, sizes["390"])
 	b.do(chromedp.Navigate(s.url()))
-	b.click(`a[href*="do=correct"]`)
+	b.click(`a[href^="letter?do=correct"]`)
 	b.types("#author", "\b")
 	b.click("#do")
 	b.sees("CreatedBy.ID must not be empty")
@@ -218,13 +218,13 @@ func TestReplayAndDiscard(t *testing.T) {
 	s.emit(change(webhook.ActionUpdated, longFlag, "ada@example.com"))
 	b := newTab(t, sizes["390"])
 	b.do(chromedp.Navigate(s.url()))
-	b.click(`a[href*="do=replay"]`)
+	b.click(`a[href^="letter?do=replay"]`)
 	b.sees("Send this change again as it is?")
 	b.fits()
 	b.click("#do")
 	b.sees("The change is on its way to Sentry again.")
 	b.sees("Ensure this field has no more than 100 characters.")
-	b.click(`a[href*="do=discard"]`)
+	b.click(`a[href^="letter?do=discard"]`)
 	b.sees("Discard this change?")
 	b.click("#do")
 	b.sees("The change is discarded")
@@ -312,7 +312,7 @@ func TestRefreshesItself(t *testing.T) {
 	s.fill()
 	b := newTab(t, sizes["1280"])
 	b.do(chromedp.Navigate(s.url()), chromedp.WaitVisible(chromedp.CSS("#refreshing")))
-	b.do(chromedp.Evaluate[chromedp.Void](`window.marked = true; document.querySelector('a[href*="do=replay"]').focus()`))
+	b.do(chromedp.Evaluate[chromedp.Void](`window.marked = true; document.querySelector('a[href^="letter?do=replay"]').focus()`))
 	s.emit(change(webhook.ActionUpdated, "appears-by-itself", "ada@example.com"))
 	b.sees("appears-by-itself")
 	state := eval[struct {
@@ -325,6 +325,69 @@ func TestRefreshesItself(t *testing.T) {
 	b.click("#refreshing")
 	b.sees("Does not refresh")
 	b.calm()
+}
+
+// TestManyAtOnce sends all of one reason again, and discards what comes back.
+func TestManyAtOnce(t *testing.T) {
+	onSizes(t, func(t *testing.T, b *tab) {
+		s := newStage(t)
+		for i := range 30 {
+			s.emit(change(webhook.ActionUpdated, fmt.Sprintf("%s-%02d", longFlag, i), "grace@example.com"))
+		}
+		b.do(chromedp.Navigate(s.url()))
+		b.click(`a[href^="letters?do=replay"]`)
+		b.sees("Send 30 changes again as they are?")
+		b.fits()
+		b.click("#do")
+		b.sees("30 changes are on their way to Sentry again.")
+		b.sees("Nothing waits, 30 refused")
+		b.fits()
+		b.click(`a[href^="letters?do=discard"]`)
+		b.sees("Discard 30 changes?")
+		b.click("#do")
+		b.sees("30 changes are discarded")
+		b.sees("Sentry has refused nothing.")
+		b.calm()
+	})
+}
+
+// TestOldPicture ends the program, and lets it hang, under the eyes of somebody who
+// looks at the page: what was must not pass for what is.
+func TestOldPicture(t *testing.T) {
+	for what, spoil := range map[string]func(*stage){
+		"ended": func(s *stage) { s.stop() },
+		"hangs": func(s *stage) { s.hangs.Store(true) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newStage(t)
+			s.fill()
+			b := newTab(t, sizes["390"])
+			b.do(chromedp.Navigate(s.url()), chromedp.WaitVisible(chromedp.CSS("#refreshing")), chromedp.WaitNotVisible(chromedp.CSS("#stale")))
+			spoil(s)
+			b.sees("This is how it was at")
+			b.sees("The program does not answer.")
+			b.sees("Cannot refresh")
+			b.fits()
+			if what == "hangs" {
+				s.hangs.Store(false)
+				b.do(chromedp.WaitNotVisible(chromedp.CSS("#stale")))
+				b.sees("Refreshes itself")
+			}
+		})
+	}
+}
+
+// TestStoreFails keeps saying so when the page refreshes itself.
+func TestStoreFails(t *testing.T) {
+	s := newStage(t)
+	s.fill()
+	b := newTab(t, sizes["390"])
+	b.do(chromedp.Navigate(s.url()), chromedp.WaitVisible(chromedp.CSS("#refreshing")))
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.sees("The store does not answer")
+	b.fits()
 }
 
 // TestHostileNames lets names try to become a part of the page.
@@ -342,7 +405,7 @@ func TestHostileNames(t *testing.T) {
 	b := newTab(t, sizes["390"])
 	b.do(chromedp.Navigate(s.url()))
 	b.sees("onerror")
-	visit := []string{`a[href*="do=correct"]`, `a[href*="do=replay"]`, `a[href*="do=discard"]`, `a[href^="flag?"]`, `td a`}
+	visit := []string{`a[href^="letter?do=correct"]`, `a[href*="do=replay"]`, `a[href*="do=discard"]`, `a[href^="flag?"]`, `td a`}
 	for _, selector := range visit {
 		n := eval[int](b, `document.querySelectorAll('`+selector+`').length`)
 		if n < 7 {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,7 +33,10 @@ type stage struct {
 	emitter   *webhook.Emitter
 	switches  *switches
 	decisions *console.Decisions
-	address   string // host and port
+	store     *queue.Memory
+	address   string      // host and port
+	stop      func()      // ends the server
+	hangs     atomic.Bool // the server takes requests and answers none
 }
 
 func newStage(t *testing.T) *stage {
@@ -49,6 +53,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { memory.Close() })
+	s.store = memory
 	quiet := slog.New(slog.DiscardHandler)
 	s.emitter, err = webhook.NewEmitter(client, newAged(memory), webhook.EmitterConfig{Logger: quiet, Queue: "flag-changes:sentry.io/acme"})
 	if err != nil {
@@ -84,10 +89,17 @@ func (s *stage) serve(page http.Handler) {
 		s.t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/console/", http.StripPrefix("/console", page))
+	mux.Handle("/console/", http.StripPrefix("/console", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.hangs.Load() {
+			<-r.Context().Done()
+			return
+		}
+		page.ServeHTTP(w, r)
+	})))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	s.t.Cleanup(func() { server.Close() })
+	s.stop = func() { server.Close() }
+	s.t.Cleanup(s.stop)
 	s.address = listener.Addr().String()
 }
 
@@ -169,6 +181,12 @@ func (s *switches) Restore(_ context.Context, target, by string, _ bool) error {
 	}
 	return fmt.Errorf("no such flag")
 }
+
+func (s *switches) Pending(context.Context) ([]console.PendingSwitch, error) { return nil, nil }
+
+func (s *switches) Retry(context.Context, string, string) error { return fmt.Errorf("no such switch") }
+
+func (s *switches) GiveUp(context.Context, string, string) error { return fmt.Errorf("no such switch") }
 
 // aged lets the first changes that were delivered seem to have been delivered over
 // the last hour, so that there is a plot to look at.

@@ -77,8 +77,14 @@ type original struct {
 	locked  bool
 }
 
+// open opens a file for reading, and does not wait for the other end of what is a
+// pipe.
+func open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|dontWait, 0)
+}
+
 func read(path string) (*original, error) {
-	file, err := os.Open(path)
+	file, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("flagdfile: %w", err)
 	}
@@ -95,7 +101,7 @@ func (o *original) load() (err error) {
 		return fmt.Errorf("flagdfile: %w", err)
 	}
 	if !o.info.Mode().IsRegular() {
-		return fmt.Errorf("%w: %s is no regular file", ErrUnsupported, o.path)
+		return fmt.Errorf("%w: %s is no regular file now", ErrMalformed, o.path)
 	}
 	if o.content, err = io.ReadAll(io.NewSectionReader(o.file, 0, MaxFile+1)); err != nil {
 		return fmt.Errorf("flagdfile: %w", err)
@@ -124,7 +130,7 @@ const lockPause = 2 * time.Millisecond
 // until the file is closed.
 func lockAndRead(ctx context.Context, path string) (*original, error) {
 	for {
-		file, err := os.Open(path)
+		file, err := open(path)
 		if err != nil {
 			return nil, fmt.Errorf("flagdfile: %w", err)
 		}

@@ -8,6 +8,9 @@ import "os"
 // be replaced here.
 const lockIsFile = false
 
+// dontWait is for pipes in the file system, which are not found here.
+const dontWait = 0
+
 // turn is held by the toggler of this process that edits a file.
 var turn = make(chan struct{}, 1)
 

@@ -11,6 +11,9 @@ import (
 // lockIsFile says whether the lock hangs on the open file.
 const lockIsFile = true
 
+// dontWait keeps a pipe from holding up who opens it.
+const dontWait = syscall.O_NONBLOCK
+
 // lock takes an advisory lock that lasts until the file is closed, without
 // waiting for it.
 func lock(file *os.File) (bool, error) {

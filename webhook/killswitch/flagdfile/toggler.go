@@ -30,8 +30,9 @@ var (
 	// ErrInvalidTarget means that the target has an attribute other than
 	// flagSetId. Final.
 	ErrInvalidTarget = errors.New("flagdfile: invalid target")
-	// ErrMalformed means that the file is not a JSON document with flags, or has
-	// more than MaxFile bytes. It may be in the middle of being written.
+	// ErrMalformed means that the file is not a JSON document with flags, has more
+	// than MaxFile bytes, or is no file but a folder or a pipe. It may be in the
+	// middle of being written or replaced.
 	ErrMalformed = errors.New("flagdfile: the file is not a flag definition in JSON")
 	// ErrBusy means that the file changed again and again while it was edited.
 	ErrBusy = errors.New("flagdfile: others keep changing the file")

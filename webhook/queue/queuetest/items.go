@@ -207,10 +207,16 @@ func (s *suite) queuesAreApart() {
 	if got, err := store.List(ctx, "other", queue.Filter{}); !slices.Equal(idsOf(got), []string{"a", "c"}) || err != nil {
 		s.Errorf("the other queue lists %q, %v", idsOf(got), err)
 	}
-	if names, err := store.Queues(ctx); !slices.Equal(names, []string{"ANOTHER", "another", "other"}) || err != nil {
-		s.Errorf("Queues when nothing waits in one: %q, %v", names, err)
+	if names, err := store.Queues(ctx); !slices.Equal(names, []string{"ANOTHER", "another", "other", name}) || err != nil {
+		s.Errorf("Queues when nothing waits in one, but something is dead: %q, %v", names, err)
 	}
 	s.counts(store, 0, 1)
+	if n, err := store.Discard(ctx, name, entries[0]); n != 1 || err != nil {
+		s.Errorf("Discard: %d, %v", n, err)
+	}
+	if names, err := store.Queues(ctx); !slices.Equal(names, []string{"ANOTHER", "another", "other"}) || err != nil {
+		s.Errorf("Queues when all is settled in one: %q, %v", names, err)
+	}
 }
 
 func (s *suite) limits() {

@@ -1,4 +1,6 @@
-package setup
+// Package environ reads secrets from the environment, or from the files that it
+// names, for packages and programs alike.
+package environ
 
 import (
 	"errors"

@@ -24,8 +24,13 @@ import (
 const (
 	// checkWithin bounds one check: VWO takes a request per second.
 	checkWithin = 2 * time.Minute
-	// checkAgain is when to ask again after something was wrong.
+	// checkSoon is when to ask again after something was wrong, twice as long each
+	// time and at most checkAgain.
+	checkSoon  = 30 * time.Second
 	checkAgain = 15 * time.Minute
+	// checkEvery is when to ask again after all was right: tokens end and features
+	// are archived, and nobody would know before the next alert.
+	checkEvery = time.Hour
 	// quiet is how long a switch keeps the check away: flag systems count requests
 	// by token.
 	quiet = 10 * time.Second
@@ -33,7 +38,7 @@ const (
 
 // checker asks the flag systems, while the service runs, whether the targets of
 // the rules are there. It changes nothing, stops nothing, and gives way to any
-// switch: of several services that share a store, one asks.
+// switch: of several services that share a store, one asks at a time.
 type checker struct {
 	parts  *parts
 	logger *slog.Logger
@@ -43,10 +48,11 @@ type checker struct {
 	cancel context.CancelFunc // of the check that is running
 	wait   time.Time          // not before
 	found  map[string]string  // troubles by toggler
+	failed map[string]int     // how often in a row, of those that were asked
 }
 
 func newChecker(p *parts, logger *slog.Logger) *checker {
-	return &checker{parts: p, logger: logger, owner: rand.Text(), found: map[string]string{}}
+	return &checker{parts: p, logger: logger, owner: rand.Text(), found: map[string]string{}, failed: map[string]int{}}
 }
 
 // giveWay ends a check that is running, and keeps the next one away for a while.
@@ -69,24 +75,42 @@ func (c *checker) troubles() []killswitch.Trouble {
 	return all
 }
 
-// run checks every toggler until it is all right.
+// run checks every toggler, again and again.
 func (c *checker) run(ctx context.Context) {
 	var all sync.WaitGroup
 	for name := range c.parts.togglers {
 		all.Go(func() {
 			for wait := time.Duration(0); pause(ctx, wait); {
-				var done bool
-				if done, wait = c.once(ctx, name); done {
-					return
-				}
+				wait = c.once(ctx, name)
 			}
+			c.leave(context.WithoutCancel(ctx), name)
 		})
 	}
 	all.Wait()
 }
 
-// once checks a toggler, unless another service does or a switch is under way.
-func (c *checker) once(ctx context.Context, name string) (done bool, again time.Duration) {
+// leave lets the next process ask at once: a restart is how a new token or rule
+// comes into use.
+func (c *checker) leave(ctx context.Context, name string) {
+	if store := c.parts.store; store != nil && c.asked(name) {
+		ctx, stop := context.WithTimeout(ctx, time.Second)
+		defer stop()
+		_ = store.Resume(ctx, leaseOf(name))
+	}
+}
+
+func (c *checker) asked(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, asked := c.failed[name]
+	return asked
+}
+
+func leaseOf(toggler string) string { return "check:" + killswitch.QueueName("", toggler) }
+
+// once checks a toggler, unless another service does or a switch is under way,
+// and says when to come again.
+func (c *checker) once(ctx context.Context, name string) (again time.Duration) {
 	c.mu.Lock()
 	left := time.Until(c.wait)
 	checking, cancel := context.WithTimeout(ctx, checkWithin)
@@ -94,22 +118,22 @@ func (c *checker) once(ctx context.Context, name string) (done bool, again time.
 	c.mu.Unlock()
 	defer cancel()
 	if left > 0 {
-		return false, left
+		return left
 	}
 	if store := c.parts.store; store != nil {
-		lease := "check:" + killswitch.QueueName("", name)
+		lease := leaseOf(name)
 		wait, err := store.Lease(checking, lease, c.owner, checkWithin)
 		switch {
 		case err != nil:
-			return false, quiet
+			return quiet
 		case wait > 0:
-			return true, 0 // another one has checked, and says so
+			return wait // another one asks, or has asked
 		}
 		defer func() {
 			call, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer stop()
 			rest := time.Duration(0)
-			if done {
+			if again == checkEvery {
 				rest = checkAgain
 			}
 			_ = store.Release(call, lease, c.owner, rest)
@@ -117,20 +141,25 @@ func (c *checker) once(ctx context.Context, name string) (done bool, again time.
 	}
 	err := checkToggler(checking, c.parts, name)
 	if checking.Err() != nil && ctx.Err() == nil {
-		return false, quiet // it gave way
+		return quiet // it gave way
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.found, name)
 	if err == nil {
-		c.logger.Info("killswitch: checked", "toggler", name)
-		return true, 0
+		if failed, asked := c.failed[name]; failed > 0 || !asked {
+			c.logger.Info("killswitch: checked", "toggler", name)
+		}
+		c.failed[name] = 0
+		return checkEvery
 	}
+	again = min(checkSoon<<min(c.failed[name], 10), checkAgain)
 	if ctx.Err() == nil {
+		c.failed[name]++
 		c.found[name] = err.Error()
 		c.logger.Error("killswitch: the check failed; the rules that are right work all the same", "toggler", name, "err", err.Error())
 	}
-	return false, checkAgain
+	return again
 }
 
 func pause(ctx context.Context, d time.Duration) bool {

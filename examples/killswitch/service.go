@@ -221,10 +221,18 @@ func serve(ctx context.Context, c config, logger *slog.Logger) error {
 		defer close(checked)
 		s.checker.run(checking)
 	}()
-	err = serveOn(ctx, s, listener, logger)
-	stop()
-	<-checked
-	return err
+	// The check has a last word for the store.
+	closeRelay := s.closers[0]
+	s.closers[0] = func(ctx context.Context) error {
+		stop()
+		err := closeRelay(ctx)
+		select {
+		case <-checked:
+		case <-ctx.Done():
+		}
+		return err
+	}
+	return serveOn(ctx, s, listener, logger)
 }
 
 // say tells of what is configured and may surprise.

@@ -1,4 +1,4 @@
-// Package request is what this project's clients of HTTP APIs share.
+// Package request is what this project's HTTP clients and handlers share.
 package request
 
 import (

@@ -98,7 +98,8 @@ type Config struct {
 	// the same flag again, unless the flag was restored or switched on since. It
 	// lives in the store. Defaults to 5 minutes; -1 is none.
 	CoolDown time.Duration
-	// CapPerHour is how often one flag is switched in an hour, at most. It lives
+	// CapPerHour is how often one flag is switched in an hour, at most; the last
+	// time only off, so that an alert that flaps ends with the flag off. It lives
 	// in the store. What it stops is reported. Defaults to 20; -1 is no cap.
 	CapPerHour int
 	// AnswerWithin is how long a request waits for its flag to be switched

@@ -47,14 +47,14 @@ func (r *Relay) record(ctx context.Context, k *kill, id string) bool {
 			}
 			return true
 		}
-		if invalid, ok := errors.AsType[*webhook.ChangeError](err); ok {
-			r.report(reportOf(k, fmt.Errorf("%w, and never will be: %w", ErrNotRecorded, invalid), 0))
+		if isInvalid(err) {
+			r.report(reportOf(k, fmt.Errorf("%w, and never will be: %w", ErrNotRecorded, err), 0))
 			return true
 		}
 		if !told && time.Since(began) > recordLate {
 			told = true
 			r.late.add(1)
-			r.report(reportOf(k, fmt.Errorf("%w yet; it is tried again: %w", ErrNotRecorded, safe{err}), 0))
+			r.report(reportOf(k, fmt.Errorf("%w yet; it is tried again: %w", ErrNotRecorded, err), 0))
 		}
 		if !r.waits(ctx, pauseAfter(failures)) {
 			return false
@@ -134,13 +134,19 @@ func (r *Relay) emitAll(ctx context.Context, group []emission) {
 		changes[i] = e.change
 	}
 	err := r.call(ctx, changes)
-	_, invalid := errors.AsType[*webhook.ChangeError](err)
+	invalid := isInvalid(err)
 	for _, e := range group {
 		if invalid && len(group) > 1 {
 			err = r.call(ctx, []webhook.Change{e.change})
 		}
 		e.done <- err
 	}
+}
+
+// isInvalid reports whether an emitter refuses a change for what it is.
+func isInvalid(err error) bool {
+	invalid, ok := errors.AsType[*webhook.ChangeError](err)
+	return ok && invalid != nil
 }
 
 // call calls the emitter, which may be anybody's, and survives it.
@@ -154,7 +160,7 @@ func (r *Relay) call(ctx context.Context, changes []webhook.Change) (err error) 
 			err = errors.New("killswitch: the emitter panicked")
 		}
 	}()
-	return r.config.Emitter.Emit(call, changes...)
+	return contain(r.config.Emitter.Emit(call, changes...))
 }
 
 // changeOf makes the same change of the same item every time, so that a crash

@@ -106,6 +106,35 @@ func TestCapPerHour(t *testing.T) {
 	})
 }
 
+// TestFlappingEndsOff has an alarm and its recovery use up the cap: the flag stays
+// off, whatever the cap is, and that is said.
+func TestFlappingEndsOff(t *testing.T) {
+	for most := 2; most <= 5; most++ {
+		synctest.Test(t, func(t *testing.T) {
+			var flags switches
+			var told reports
+			relay := newRelay(t, killswitch.Config{Rules: ruledBack("m"), Togglers: by(&flags), OnReport: told.add, CoolDown: -1, CapPerHour: most})
+			for range 5 {
+				for _, action := range []string{"critical", "resolved"} {
+					deliver(relay, signed(metricAlert("m", action, time.Now())))
+					time.Sleep(10 * time.Second)
+				}
+			}
+			made, _ := flags.all()
+			ids := map[string]bool{} // one may be made twice
+			for _, one := range made {
+				ids[one.ID] = true
+			}
+			if len(ids) == 0 || len(ids) > most || made[len(made)-1].On {
+				t.Errorf("cap %d: %v", most, made)
+			}
+			if told.about(killswitch.ErrDidNotAct) == 0 {
+				t.Errorf("cap %d: nobody was told", most)
+			}
+		})
+	}
+}
+
 // TestTwoFlagsWithRoomForOne has one alert switch two flags, one of which has
 // used up its cap: that is said.
 func TestTwoFlagsWithRoomForOne(t *testing.T) {

@@ -240,7 +240,7 @@ func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill
 		wait, over := w.judge(err)
 		if over || ctx.Err() != nil || sleep(ctx, wait) != nil {
 			w.done(context.WithoutCancel(ctx)) // a person is there to try again
-			return fmt.Errorf("%w: %w", ErrNotSwitched, safe{err})
+			return fmt.Errorf("%w: %w", ErrNotSwitched, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package killswitch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,15 +64,26 @@ type nilAnswer struct{ cause error }
 
 func (e *nilAnswer) Error() string { return e.cause.Error() }
 
+// evilChain can be read, and not be walked along.
+type evilChain struct{}
+
+func (evilChain) Error() string   { return "evil" }
+func (evilChain) Is(error) bool   { panic("Is") }
+func (evilChain) As(any) bool     { panic("As") }
+func (evilChain) Unwrap() []error { panic("Unwrap") }
+
 // TestErrorsThatPanic has a toggler return errors whose own methods panic. They
 // are contained, waited for, and kill no process, now or after a restart.
 func TestErrorsThatPanic(t *testing.T) {
 	for name, evil := range map[string]error{
-		"bare":        &nilAnswer{},
-		"retry after": killswitch.RetryAfter(&nilAnswer{}, 30*time.Second),
-		"steer alone": &killswitch.ToggleError{RetryAfter: 30 * time.Second},
-		"final":       killswitch.Final(&nilAnswer{}),
-		"unconfirmed": killswitch.Unconfirmed(&nilAnswer{}),
+		"bare":         &nilAnswer{},
+		"retry after":  killswitch.RetryAfter(&nilAnswer{}, 30*time.Second),
+		"steer alone":  &killswitch.ToggleError{RetryAfter: 30 * time.Second},
+		"final":        killswitch.Final(&nilAnswer{}),
+		"unconfirmed":  killswitch.Unconfirmed(&nilAnswer{}),
+		"nil steering": (*killswitch.ToggleError)(nil),
+		"chain":        evilChain{},
+		"wrapped":      fmt.Errorf("flags: %w", evilChain{}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,6 +103,7 @@ func TestErrorsThatPanic(t *testing.T) {
 					t.Error("nobody was told")
 				}
 				for _, report := range heard.all() {
+					walk(report.Err)
 					if report.Err.Error() == "" || !strings.Contains(report.LogValue().String(), "killswitch:") {
 						t.Errorf("%v", report)
 					}
@@ -99,6 +112,53 @@ func TestErrorsThatPanic(t *testing.T) {
 		})
 	}
 }
+
+// walk looks at an error as Sentry's SDK does.
+func walk(err error) {
+	_ = err.Error()
+	_ = errors.Is(err, errors.ErrUnsupported)
+	_, _ = errors.AsType[*webhook.ChangeError](err)
+	switch chain := err.(type) { //nolint:errorlint // the chain is walked by hand
+	case interface{ Unwrap() error }:
+		if inner := chain.Unwrap(); inner != nil {
+			walk(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range chain.Unwrap() {
+			walk(inner)
+		}
+	}
+}
+
+// TestEmitterErrorsThatPanic has an emitter return such errors: its record waits
+// and is told of.
+func TestEmitterErrorsThatPanic(t *testing.T) {
+	for name, evil := range map[string]error{"bare": &nilAnswer{}, "chain": evilChain{}, "nil": (*webhook.ChangeError)(nil)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var heard reports
+				relay := newRelay(t, killswitch.Config{
+					Rules: ruled("f"), Togglers: by(&switches{}), OnReport: heard.add, Store: newStore(t), Emitter: emitterFunc(func() error { return evil }),
+				})
+				if status := deliver(relay, signed(eventAlert("f", time.Now()))); status != 200 {
+					t.Errorf("status %d", status)
+				}
+				time.Sleep(10 * time.Minute)
+				if heard.about(killswitch.ErrNotRecorded) != 1 {
+					t.Errorf("reports %v", heard.all())
+				}
+				for _, report := range heard.all() {
+					walk(report.Err)
+				}
+				closed(t, relay)
+			})
+		})
+	}
+}
+
+type emitterFunc func() error
+
+func (f emitterFunc) Emit(context.Context, ...webhook.Change) error { return f() }
 
 func TestFailsForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -230,10 +230,19 @@ func (s *state) refuses(k *kill, l limits, now time.Time) Reason {
 			return ReasonCoolingDown
 		}
 	}
-	if l.cap > 0 && len(f.Hits) >= l.cap {
+	if l.cap > 0 && len(f.Hits) >= l.capOf(k) {
 		return ReasonCap
 	}
 	return ""
+}
+
+// capOf keeps the last place of the hour for a switch-off: an alert that flaps
+// must not use up the cap with its recovery and leave the flag on.
+func (l limits) capOf(k *kill) int {
+	if k.On && l.cap > 1 {
+		return l.cap - 1
+	}
+	return l.cap
 }
 
 // overtakes reports whether a later alert has decided otherwise. Alerts can

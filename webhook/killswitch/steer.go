@@ -68,6 +68,33 @@ func steering(err error) (e ToggleError) {
 	return ToggleError{Err: err}
 }
 
+// contained is an error of somebody else's, whose methods may panic: a nil
+// pointer that was taken for an error, say. It has no Unwrap, because whoever
+// walks down its chain, as Sentry's SDK does, would meet them unprotected.
+type contained struct{ err error }
+
+// contain makes an error of a toggler or an emitter safe to look at.
+func contain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return contained{err}
+}
+
+func (c contained) Error() string { return errorText(c.err) }
+
+// Is says for [errors.Is] what is in the chain.
+func (c contained) Is(target error) (is bool) {
+	defer func() { is = recover() == nil && is }()
+	return errors.Is(c.err, target)
+}
+
+// As finds for [errors.As] what is in the chain.
+func (c contained) As(target any) (as bool) {
+	defer func() { as = recover() == nil && as }()
+	return errors.As(c.err, target)
+}
+
 // maxErrorText is how many bytes of an error are shown.
 const maxErrorText = 500
 

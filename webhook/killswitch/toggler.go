@@ -60,5 +60,5 @@ func toggle(ctx context.Context, t Toggler, s Switch) (was State, err error) {
 	if !was.known() {
 		was = StateUnknown
 	}
-	return was, err
+	return was, contain(err)
 }

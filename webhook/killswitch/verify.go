@@ -2,12 +2,11 @@ package killswitch
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/request"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/alert"
 )
@@ -16,38 +15,38 @@ import (
 const resourceHeader = "Sentry-Hook-Resource"
 
 // verify returns the body of a request, if it is certain that Sentry sent it.
-func (r *Relay) verify(w http.ResponseWriter, request *http.Request, deadline time.Time) ([]byte, *Decision) {
-	if request.Method != http.MethodPost {
+func (r *Relay) verify(w http.ResponseWriter, incoming *http.Request, deadline time.Time) ([]byte, *Decision) {
+	if incoming.Method != http.MethodPost {
 		return nil, refuse(ReasonMethod, http.StatusMethodNotAllowed)
 	}
 	// Not every ResponseWriter has deadlines; the server's ReadTimeout then
 	// takes their place.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(r.config.ReadTimeout))
-	if request.ContentLength > MaxAlert {
+	if incoming.ContentLength > MaxAlert {
 		return nil, refuse(ReasonTooLarge, http.StatusRequestEntityTooLarge)
 	}
-	if request.Header.Get(signing.HookHeader) == "" {
+	if incoming.Header.Get(signing.HookHeader) == "" {
 		return nil, refuse(ReasonUnsigned, http.StatusUnauthorized)
 	}
-	if r.config.Header != "" && !r.secondFactor(request.Header.Values(r.config.Header)) {
+	if r.config.Header != "" && !r.secondFactor(incoming.Header.Values(r.config.Header)) {
 		return nil, refuse(ReasonHeader, http.StatusUnauthorized)
 	}
-	arriving := &arriving{body: request.Body, places: r.places, deadline: deadline, ctx: request.Context()}
-	defer arriving.leave()
-	request.Body = arriving
-	body, err := signing.VerifyRequest(request, signing.HookHeader, r.keys, MaxAlert)
+	arriving := request.NewBody(incoming, smallBody, r.places, deadline)
+	defer arriving.Leave()
+	incoming.Body = arriving
+	body, err := signing.VerifyRequest(incoming, signing.HookHeader, r.keys, MaxAlert)
 	switch {
-	case arriving.wasRead(request.ContentLength):
+	case arriving.WasRead(incoming.ContentLength):
 		return nil, refuse(ReasonBodyRead, http.StatusInternalServerError)
 	case err != nil:
 		// The deadline stays: the server reads what is left of the body.
 		return nil, refuse(reasonOf(err), statusOf(err))
 	}
-	// It would end a request that waits for its flag.
+	// It would end a incoming that waits for its flag.
 	_ = control.SetReadDeadline(time.Time{})
 	// Select-option requests sign the empty string: one constant signature that
-	// everybody who has seen such a request knows.
+	// everybody who has seen such a incoming knows.
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, refuse(ReasonEmpty, http.StatusUnauthorized)
 	}
@@ -60,7 +59,7 @@ func refuse(reason Reason, status int) *Decision {
 
 func reasonOf(err error) Reason {
 	switch {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, request.ErrBusy):
 		return ReasonBusy
 	case errors.Is(err, signing.ErrBodyTooLarge):
 		return ReasonTooLarge
@@ -74,7 +73,7 @@ func reasonOf(err error) Reason {
 }
 
 func statusOf(err error) int {
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, request.ErrBusy) {
 		return http.StatusServiceUnavailable
 	}
 	return signing.StatusCode(err)
@@ -88,66 +87,6 @@ func (r *Relay) secondFactor(given []string) bool {
 	message := []byte("second factor")
 	signature, err := signing.Sign(signing.NewSecret(given[0]), message)
 	return err == nil && signing.Verify(r.factors, message, signature) == nil
-}
-
-var errBusy = errors.New("killswitch: too many large bodies at once")
-
-// arriving is a body that is being read. Small ones need nothing, so that slow
-// strangers keep nobody out; for a larger one a place is needed from there on, so
-// that they cannot fill the memory.
-type arriving struct {
-	body     io.ReadCloser
-	places   chan struct{}
-	deadline time.Time
-	ctx      context.Context //nolint:containedctx // the request's, for as long as its body is read
-
-	read   int64
-	placed bool
-	err    error
-}
-
-func (a *arriving) Read(p []byte) (int, error) {
-	if a.body == nil {
-		return 0, io.EOF
-	}
-	if a.read >= smallBody && !a.placed {
-		if !a.enter() {
-			return 0, errBusy
-		}
-	}
-	n, err := a.body.Read(p)
-	a.read += int64(n)
-	if err != nil {
-		a.err = err
-	}
-	return n, err
-}
-
-// Close leaves the body to the server.
-func (a *arriving) Close() error { return nil }
-
-func (a *arriving) enter() bool {
-	timer := time.NewTimer(time.Until(a.deadline))
-	defer timer.Stop()
-	select {
-	case a.places <- struct{}{}:
-		a.placed = true
-	case <-timer.C:
-	case <-a.ctx.Done():
-	}
-	return a.placed
-}
-
-func (a *arriving) leave() {
-	if a.placed {
-		<-a.places
-	}
-}
-
-// wasRead reports whether somebody has read the body before: the server gives
-// either what was announced, or an error.
-func (a *arriving) wasRead(announced int64) bool {
-	return errors.Is(a.err, http.ErrBodyReadAfterClose) || a.read == 0 && announced > 0 && (a.body == nil || errors.Is(a.err, io.EOF))
 }
 
 // read reads a verified body. A decision with a verdict is final.

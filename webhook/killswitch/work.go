@@ -241,7 +241,7 @@ func (w *work) attempt(ctx context.Context, k *kill, id string) (State, error) {
 	w.sawOn = w.sawOn || was == StateOn && !k.On // also one that failed
 	steer := steering(err)
 	if err != nil && steer.Unconfirmed {
-		w.relay.reportOnce("unconfirmed\x00"+w.id, reportOf(k, fmt.Errorf("%w: %w", ErrUnconfirmed, safe{err}), w.attempts))
+		w.relay.reportOnce("unconfirmed\x00"+w.id, reportOf(k, fmt.Errorf("%w: %w", ErrUnconfirmed, err), w.attempts))
 		err = nil
 	}
 	if err == nil {
@@ -266,7 +266,7 @@ func (w *work) judge(err error) (wait time.Duration, over bool) {
 	if w.relay.ctx.Err() == nil {
 		w.relay.config.Logger.Warn("killswitch: not switched yet", "flag", w.kill.key(), "again_in", wait.Round(time.Millisecond).String(), "err", errorText(err))
 		if time.Since(w.kill.At)+wait > saysLater {
-			w.relay.reportOnce("delayed\x00"+w.id, reportOf(&w.kill, fmt.Errorf("%w: %w", ErrDelayed, safe{err}), w.attempts))
+			w.relay.reportOnce("delayed\x00"+w.id, reportOf(&w.kill, fmt.Errorf("%w: %w", ErrDelayed, err), w.attempts))
 		}
 	}
 	return wait, false
@@ -361,7 +361,7 @@ func (w *work) putOff(ctx context.Context, wait time.Duration, err error) {
 
 // giveUp reports a switch that will not be tried again, and leaves it to people.
 func (w *work) giveUp(ctx context.Context, err error) {
-	err = fmt.Errorf("%w: %w", ErrNotSwitched, safe{err})
+	err = fmt.Errorf("%w: %w", ErrNotSwitched, err)
 	w.relay.report(reportOf(&w.kill, err, w.attempts))
 	k := w.kill
 	_ = w.journal.do(ctx, func(s *state) { s.giveUp(&k) })
@@ -372,12 +372,6 @@ func (w *work) settle(ctx context.Context, outcome queue.Outcome) error {
 	outcome.ID, outcome.Seq = w.id, w.seq
 	return w.journal.settle(ctx, outcome)
 }
-
-// safe is an error of somebody else's whose text is taken once, and survived.
-type safe struct{ err error }
-
-func (s safe) Error() string { return errorText(s.err) }
-func (s safe) Unwrap() error { return s.err }
 
 // loop takes what is due in a journal's queue, and holds it while it is worked
 // on.

@@ -16,6 +16,10 @@
 // comparison and the rename there are some microseconds in which another
 // program's write would be lost.
 //
+// A program that had read the file before an edit and writes it after that undoes
+// the edit, for it takes no lock. So the toggler looks again 200 milliseconds
+// later, and sets the state anew. A program that takes longer is not noticed.
+//
 // # What it is not for
 //
 // It refuses what it could not edit honestly, and says why:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
@@ -42,7 +43,8 @@ var (
 // attribute flagSetId is wanted only where several flags have that key. It is
 // safe for concurrent use, and several may edit one file.
 type Toggler struct {
-	path string
+	path   string
+	settle time.Duration
 	// beforeRename, in tests, is called when all is ready.
 	beforeRename func()
 }
@@ -66,7 +68,7 @@ func New(path string) (*Toggler, error) {
 	if _, err := resolve(absolute); errors.Is(err, ErrUnsupported) {
 		return nil, err
 	}
-	return &Toggler{path: absolute}, nil
+	return &Toggler{path: absolute, settle: settle}, nil
 }
 
 // Validate fails with [ErrInvalidTarget] or [killswitch.ErrInvalidTarget]. Any
@@ -113,31 +115,63 @@ func (t *Toggler) Check(ctx context.Context, targets ...killswitch.Target) error
 	return errors.Join(append(wrong, ctx.Err())...)
 }
 
-// attempts is how often an edit is made anew because others changed the file.
-const attempts = 100
+const (
+	// attempts is how often an edit is made anew because others changed the file.
+	attempts = 100
+	// settle is for how long another program may have been at an edit of its own
+	// that began before ours, and that undoes it.
+	settle = 200 * time.Millisecond
+)
 
 // Toggle sets the state of a flag. It waits for other togglers of the same file
-// until ctx ends.
+// until ctx ends, and looks again 200 milliseconds later whether another program
+// has written back what it had read before: then it sets the state anew.
 func (t *Toggler) Toggle(ctx context.Context, s killswitch.Switch) (was killswitch.State, err error) {
 	if err := t.Validate(s.Target); err != nil {
 		return killswitch.StateUnknown, killswitch.Final(err)
 	}
 	for range attempts {
-		if err := ctx.Err(); err != nil {
-			return killswitch.StateUnknown, err
+		if ctx.Err() != nil {
+			return was, ctx.Err()
 		}
-		was, done, err := t.try(ctx, s)
+		found, done, err := t.try(ctx, s)
+		if was == killswitch.StateUnknown && (done || err != nil) {
+			was = found // later ones may be another's copy, or our own doing
+		}
 		if err != nil {
 			if errors.Is(err, ErrUnsupported) {
 				err = killswitch.Final(err)
 			}
 			return was, err
 		}
-		if done {
+		if done && (found == killswitch.StateOf(s.On) || t.stays(ctx, s)) {
 			return was, nil
 		}
 	}
-	return killswitch.StateUnknown, ErrBusy
+	return was, ErrBusy
+}
+
+// stays reports whether an edit is still there a little later. One whose time is
+// over counts, for it was made.
+func (t *Toggler) stays(ctx context.Context, s killswitch.Switch) bool {
+	timer := time.NewTimer(t.settle)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return true
+	case <-timer.C:
+	}
+	path, err := resolve(t.path)
+	if err != nil {
+		return false
+	}
+	original, err := read(path)
+	if err != nil {
+		return false
+	}
+	defer original.close()
+	found, err := locate(original.content, s.Target)
+	return err == nil && found.was() == killswitch.StateOf(s.On)
 }
 
 // try makes one edit. It is not done if the file changed meanwhile.

@@ -59,6 +59,7 @@ func newToggler(t testing.TB, path string) *Toggler {
 	if err != nil {
 		t.Fatal(err)
 	}
+	toggler.settle = time.Millisecond
 	return toggler
 }
 
@@ -688,4 +689,39 @@ func FuzzEdit(f *testing.F) {
 			t.Fatalf("%s became %s", text, back)
 		}
 	})
+}
+
+// TestAnotherWritesBackWhatItHadRead has a program that had read the file before
+// an edit write its copy after it: the edit is made anew, and what the flag was
+// at first is told.
+func TestAnotherWritesBackWhatItHadRead(t *testing.T) {
+	path := write(t, `{"flags":{"f":{"state":"ENABLED"}},"n":1}`)
+	toggler := newToggler(t, path)
+	toggler.settle = settle
+	stale := content(t, path)
+	written := make(chan error, 1)
+	var once sync.Once
+	toggler.beforeRename = func() {
+		once.Do(func() {
+			go func() {
+				for start := time.Now(); time.Since(start) < 10*time.Second; {
+					if now, err := os.ReadFile(path); err == nil && string(now) != stale {
+						break
+					}
+				}
+				other := path + ".other"
+				written <- errors.Join(os.WriteFile(other, []byte(strings.Replace(stale, `"n":1`, `"n":2`, 1)), 0o640), os.Rename(other, path))
+			}()
+		})
+	}
+	was, err := toggler.Toggle(t.Context(), to("f", false))
+	if was != killswitch.StateOn || err != nil {
+		t.Error(was, err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if got := content(t, path); got != `{"flags":{"f":{"state":"DISABLED"}},"n":2}` {
+		t.Error(got)
+	}
 }

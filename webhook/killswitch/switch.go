@@ -83,11 +83,17 @@ func (t Target) Validate() error {
 // strings. Values with spaces, quotes, "=" or anything but printable ASCII are
 // quoted.
 func (t Target) String() string {
-	text := quoteValue(t.Flag)
-	for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
-		text += " " + quoteValue(name) + "=" + quoteValue(t.Attributes[name])
+	if len(t.Attributes) == 0 {
+		return quoteValue(t.Flag)
 	}
-	return text
+	names := slices.AppendSeq(make([]string, 0, len(t.Attributes)), maps.Keys(t.Attributes))
+	slices.Sort(names)
+	text := append(make([]byte, 0, 64), quoteValue(t.Flag)...)
+	for _, name := range names {
+		text = append(append(text, ' '), quoteValue(name)...)
+		text = append(append(text, '='), quoteValue(t.Attributes[name])...)
+	}
+	return string(text)
 }
 
 func quoteValue(s string) string {

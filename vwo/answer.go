@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/request"
 	"github.com/sentryflags/sentryflags-go/internal/visible"
 )
 
@@ -38,7 +38,7 @@ func (c *Client) judge(response *http.Response) ([]byte, error) {
 	answer := &AnswerError{Status: status, cause: causeOf(status)}
 	answer.Code, answer.Detail = c.detailOf(body)
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		answer.RetryAfter = min(max(retryAfter(response.Header, time.Now()), MinPause), maxPause)
+		answer.RetryAfter = max(request.RetryAfter(response.Header, time.Now(), maxPause), MinPause)
 	}
 	return nil, answer
 }
@@ -102,19 +102,6 @@ func (c *Client) scrub(text string) string {
 		text = strings.ReplaceAll(text, spelled, redacted)
 	}
 	return text
-}
-
-// retryAfter reads a Retry-After header in either of its forms; 0 if there is
-// none.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return time.Duration(min(max(seconds, 0), int64(maxPause/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(date.Sub(now), 0)
-	}
-	return 0
 }
 
 // onOff is a boolean that may come as 0 or 1, as VWO's own action sends it.

@@ -3,9 +3,10 @@ package vwo
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/sentryflags/sentryflags-go/internal/request"
 )
 
 // DefaultBaseURL is where VWO's API is, for accounts that VWO has not told
@@ -29,7 +30,7 @@ func parseBaseURL(raw string) (string, error) {
 		return "", fmt.Errorf("%w: it must not carry a user or password", ErrInvalidBaseURL)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(raw, "#"):
 		return "", fmt.Errorf("%w: it must not carry a query or a fragment", ErrInvalidBaseURL)
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !request.IsLoopback(u.Hostname())):
 		return "", fmt.Errorf("%w: it must be https, because the token travels with each request; http is for loopback only", ErrInvalidBaseURL)
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
@@ -38,14 +39,4 @@ func parseBaseURL(raw string) (string, error) {
 		}
 	}
 	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
-}
-
-// isLoopback takes an IP literal or exactly "localhost": any other name could
-// be made to point elsewhere.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/request"
 	"github.com/sentryflags/sentryflags-go/signing"
 )
 
@@ -175,21 +175,11 @@ func (c Config) checkScheme(field string, u *url.URL) error {
 	switch {
 	case u.Scheme == "https":
 		return nil
-	case u.Scheme == "http" && (c.AllowHTTP || isLoopback(u.Hostname())):
+	case u.Scheme == "http" && (c.AllowHTTP || request.IsLoopback(u.Hostname())):
 		return nil
 	case u.Scheme == "http":
 		return invalidConfig("%s has to be https; set AllowHTTP for a Sentry inside your own network", field)
 	default:
 		return invalidConfig("%s has to be https", field)
 	}
-}
-
-// isLoopback reports whether host is this machine for certain: a name other
-// than localhost may resolve to anything.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -158,19 +158,6 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The command queue in a wrong folder does not make a store, in which all would
-// be well.
-func TestQueueNeedsAStore(t *testing.T) {
-	sentry, folder := standIn(t), t.TempDir()
-	file, database := filepath.Join(folder, "flagwatch.json"), filepath.Join(folder, "x.db")
-	write(t, file, `{"store":`+quote(database)+`,"allow_http":true,"sources":[{"format":"flagd","file":"x"}]}`)
-	var out, trouble bytes.Buffer
-	code := run(t.Context(), []string{"-config", file, "queue", "list"}, environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret), &out, &trouble)
-	if code == 0 || !strings.Contains(trouble.String(), database) || storefile.Exists(database) == nil {
-		t.Errorf("%d: %s%s", code, &out, &trouble)
-	}
-}
-
 func quote(s string) string {
 	quoted, _ := json.Marshal(s)
 	return string(quoted)

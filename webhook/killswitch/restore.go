@@ -293,7 +293,7 @@ func (j *Journal) find(ctx context.Context, name string) (SwitchedOff, error) {
 	return SwitchedOff{}, fmt.Errorf("%w: %s; there are: %q", ErrNotSwitchedOff, visible.Quote(name), known)
 }
 
-// options are what [Journal.with] needs besides the store.
+// options are what with needs besides the store.
 type options struct {
 	emitter Emitter
 	logger  *slog.Logger

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sentryflags/sentryflags-go/internal/request"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
 )
 
@@ -96,7 +97,7 @@ type answer struct {
 }
 
 func readAnswer(response *http.Response) (answer, error) {
-	a := answer{status: response.StatusCode, retryAfter: retryAfter(response.Header, time.Now())}
+	a := answer{status: response.StatusCode, retryAfter: request.RetryAfter(response.Header, time.Now(), maxPause)}
 	if a.status < 200 {
 		return a, nil // 101: the body is the bare connection, which ends with no deadline
 	}
@@ -110,19 +111,6 @@ func readAnswer(response *http.Response) (answer, error) {
 		a.isPage = bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), " \t\r\n"), []byte("<"))
 	}
 	return a, err
-}
-
-// retryAfter reads a Retry-After header in either of its forms; 0 if there is
-// none.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return time.Duration(min(max(seconds, 0), int64(maxPause/time.Second))) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return min(max(date.Sub(now), 0), maxPause)
-	}
-	return 0
 }
 
 // pointed is a Place that is ready to be looked at.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/sentryflags/sentryflags-go/internal/request"
 )
 
 // address is a URL whose placeholders are whole segments of its path or whole
@@ -85,20 +85,10 @@ func checkOrigin(origin string) error {
 		return errors.New("it names no host, as in https://flags.example.com/")
 	case u.User != nil:
 		return errors.New("it must not carry a user or a password; use headers")
-	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+	case u.Scheme != "https" && (u.Scheme != "http" || !request.IsLoopback(u.Hostname())):
 		return errors.New("it must be https, because secrets travel with each request; http is for loopback only")
 	}
 	return nil
-}
-
-// isLoopback takes an IP literal or exactly "localhost": any other name could be
-// made to point elsewhere.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 func parsePiece(text string, where place, unescape func(string) (string, error)) (template, error) {

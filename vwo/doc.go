@@ -9,8 +9,8 @@
 //     before an alert needs it. It is a [killswitch.Toggler]: package killswitch
 //     has the relay that stands between Sentry and VWO.
 //   - [Settings] makes a source of the SDK's settings, in which a watcher of
-//     package changes finds what people changed in VWO; [SettingsHook] receives
-//     VWO's own webhook and makes the watcher look.
+//     package changes finds what people changed in VWO. VWO's own webhook makes
+//     it look by way of package receive.
 //
 // Package vwotest has a stand-in for VWO's API. Package vwotrack records what
 // VWO's SDK evaluates.

@@ -27,7 +27,11 @@ type FlagState struct {
 //		Interval: 30 * time.Second, // VWO hands out settings through a cache
 //		…
 //	})
-//	hook, err := vwo.NewSettingsHook(vwo.SettingsHookConfig{Auth: auth, Look: watcher.Look})
+//	hook, err := receive.New(receive.Config{ // for VWO's own webhook
+//		Product:  receive.Any{Product: "vwo", Header: "x-vwo-auth"},
+//		Secrets:  secrets,
+//		Watchers: []*changes.Watcher{watcher},
+//	})
 type Settings struct {
 	name string
 	read func(ctx context.Context) (map[string]FlagState, error)

@@ -1,8 +1,6 @@
 package vwo
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +29,7 @@ var (
 	ErrMalformedToken = errors.New("vwo: the token has characters other than visible ASCII; copy it again")
 )
 
-// Token is a secret that is sent as it is: VWO's API token, the value of VWO's
-// x-vwo-auth header, or that of a header of your own.
+// Token is a secret that is sent as it is: VWO's API token.
 //
 // It prints as "[redacted]" under every fmt verb and in JSON, text and slog
 // output, and holds nothing that a printer of unexported fields can reach. It
@@ -47,10 +44,7 @@ type Token struct {
 type tokenState struct {
 	// text hides the token in a closure, where no printer finds it.
 	text func() string
-	// digest is what a comparison sees, so that it takes the same time for a
-	// guess of any length.
-	digest [sha256.Size]byte
-	pace   pace
+	pace pace
 }
 
 // NewToken makes a Token of s, without the white space around it: one read from
@@ -62,9 +56,8 @@ func NewToken(s string) Token {
 		return Token{}
 	}
 	return Token{state: &tokenState{
-		text:   func() string { return s },
-		digest: sha256.Sum256([]byte(s)),
-		pace:   pace{limiter: rate.NewLimiter(rate.Every(RequestInterval), 1)},
+		text: func() string { return s },
+		pace: pace{limiter: rate.NewLimiter(rate.Every(RequestInterval), 1)},
 	}}
 }
 
@@ -85,24 +78,6 @@ func (t Token) usable() error {
 }
 
 func (t Token) plain() string { return t.state.text() }
-
-// matches compares in constant time.
-func (t Token) matches(given string) bool {
-	if t.state == nil {
-		return false
-	}
-	digest := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(digest[:], t.state.digest[:]) == 1
-}
-
-// anyMatches tries every token, so that the time does not tell which.
-func anyMatches(tokens []Token, given string) bool {
-	found := false
-	for _, t := range tokens {
-		found = t.matches(given) || found
-	}
-	return found
-}
 
 // Format implements fmt.Formatter: every verb prints "[redacted]".
 func (t Token) Format(f fmt.State, _ rune) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,6 +169,9 @@ func readConfig(path string, env func(string) string) (config, error) {
 	c.AuthorWait = cmp.Or(c.AuthorWait, setup.Duration(15*time.Second))
 	if len(c.Sources)+len(c.Receive) == 0 {
 		return config{}, errors.New("there are no sources to watch, and no webhooks to receive")
+	}
+	if _, port, _ := net.SplitHostPort(c.Listen); len(c.Receive) > 0 && c.Listen == c.ReceiveListen && port != "0" {
+		return config{}, errors.New("listen and receive_listen are the same address: anybody who may post a webhook could read the metrics")
 	}
 	return c, c.readSecrets()
 }

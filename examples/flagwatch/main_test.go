@@ -172,6 +172,7 @@ func TestConfigIsChecked(t *testing.T) {
 		config string
 		env    []string
 	}{
+		"same address":        {`{"store":"x.db","listen":":1","receive_listen":":1","receive":[{"product":"flipt","secret_from":"SECRET"}]}`, secret},
 		"no sources":          {`{"store":"x.db"}`, secret},
 		"unknown field":       {`{"store":"x.db","secret":"x"}`, secret},
 		"after top-level":     {`{} {}`, secret},

@@ -118,9 +118,14 @@ func (d door) config(env func(string) string) (receive.Config, string, error) {
 	return receive.Config{Product: product, Name: name, Secrets: secrets}, path, nil
 }
 
-// lends reports whether webhooks lend their authors to a source.
+// lends reports whether webhooks lend their authors to a source. Of a product that
+// names none its changes would wait for nothing.
 func (c config) lends(source string) bool {
-	return slices.ContainsFunc(c.Receive, func(d door) bool { return slices.Contains(d.Sources, source) })
+	return slices.ContainsFunc(c.Receive, func(d door) bool { return d.namesAuthors() && slices.Contains(d.Sources, source) })
+}
+
+func (d door) namesAuthors() bool {
+	return d.Product != "go-feature-flag" && (d.Product != "any" || d.Author != "")
 }
 
 // reportsTwice refuses what would be watched and reported by webhook as well.
@@ -178,6 +183,7 @@ func (s *service) webhooks() http.Handler {
 	for path, receiver := range s.doors {
 		mux.Handle(path, receiver)
 	}
+	mux.Handle("/", &s.elsewhere)
 	return mux
 }
 
@@ -194,6 +200,7 @@ func (s *service) serveWebhooks(ctx context.Context, c config, logger *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	s.elsewhere.logger = logger
 	server := &http.Server{
 		Handler: s.webhooks(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 20 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,

@@ -10,7 +10,8 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
 )
 
-// manyForged is how many wrong signatures in a row are worth a word.
+// manyForged is how many wrong signatures in a row, or missing ones of a product
+// that was never heard, are worth a word.
 const manyForged = 3
 
 // tellDoors tells of the receivers, and whether they can keep what comes. Wrong
@@ -25,21 +26,31 @@ func (s *service) tellDoors(told io.Writer) (well bool) {
 		switch {
 		case stats.Problem != nil:
 			state, well = "FAILED", false
-		case stats.ForgedRun >= manyForged:
+		case stats.ForgedRun >= manyForged, stats.UnsignedRun >= manyForged && stats.LastAuthentic.IsZero():
 			state = "DEAF? "
 		}
 		fmt.Fprintf(told, "%s  webhooks of %s: %s, %d changes, %d authors lent", state, receiver.Name(), lastHeard(stats.LastAuthentic), stats.Changes, stats.Lent)
 		if stats.ForgedRun > 0 {
 			fmt.Fprintf(told, "; %d wrong signatures in a row since %s: a wrong secret, or a stranger", stats.ForgedRun, stats.ForgedSince.UTC().Format(time.RFC3339))
 		}
-		if n := stats.Results[receive.Unknown] + stats.Results[receive.Unreadable]; n > 0 {
+		if stats.UnsignedRun > 0 {
+			fmt.Fprintf(told, "; %d in a row without a signature: the product has no secret, or a stranger", stats.UnsignedRun)
+		}
+		if n := stats.Results[receive.Unreadable]; n > 0 {
+			fmt.Fprintf(told, "; %d that cannot be read", n)
+		}
+		if n := stats.Results[receive.Unknown]; n > 0 {
 			fmt.Fprintf(told, "; %d of no use, %q", n, slices.Sorted(maps.Keys(stats.Unknown)))
+		}
+		if stats.Refused > 0 {
+			fmt.Fprintf(told, "; %d changes that Sentry would refuse", stats.Refused)
 		}
 		if stats.Problem != nil {
 			fmt.Fprintf(told, "; %d wait in memory: %v", stats.Waiting, stats.Problem)
 		}
 		fmt.Fprintln(told)
 	}
+	s.elsewhere.tell(told)
 	return well
 }
 
@@ -55,6 +66,7 @@ func (s *service) doorMetrics(w io.Writer) {
 	if len(s.doors) == 0 {
 		return
 	}
+	s.elsewhere.metric(w)
 	const results = "flagwatch_webhooks_total"
 	fmt.Fprintf(w, "# HELP %s Webhooks by what became of them.\n# TYPE %s counter\n", results, results)
 	for _, path := range s.paths() {

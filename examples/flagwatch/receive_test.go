@@ -73,7 +73,9 @@ func growthBookBody(flag string, n int) string {
 func TestReceiveConfigIsChecked(t *testing.T) {
 	sentry, folder := standIn(t), t.TempDir()
 	file, flags := filepath.Join(folder, "flagwatch.json"), filepath.Join(folder, "flags.json")
+	goff := filepath.Join(folder, "flags.yaml")
 	write(t, flags, demoFlagd)
+	write(t, goff, demoGOFF)
 	for reason, doors := range map[string]string{
 		"product is none of":             `{"product":"x","secret_from":"SECRET"}`,
 		"secret_from must":               `{"product":"flipt"}`,
@@ -88,12 +90,18 @@ func TestReceiveConfigIsChecked(t *testing.T) {
 		"would be reported twice":        `{"product":"go-feature-flag","secret_from":"SECRET"}`,
 		"unknown field":                  `{"product":"flipt","secret":"x"}`,
 	} {
-		write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`},{"format":"go-feature-flag","file":`+quote(flags)+`}],"receive":[`+doors+`]}`)
+		write(t, file, `{"store":`+quote(filepath.Join(folder, "x.db"))+`,"allow_http":true,"sources":[{"format":"flagd","file":`+quote(flags)+`},{"format":"go-feature-flag","file":`+quote(goff)+`}],"receive":[`+doors+`]}`)
 		var out, trouble bytes.Buffer
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		env := environment(sentry, "SENTRY_FLAGS_WEBHOOK_SECRET", sentrySecret, "SECRET", productSecret)
 		if code := run(ctx, []string{"-config", file}, env, &out, &trouble); code != 1 || !strings.Contains(trouble.String(), reason) {
 			t.Errorf("%s: %d, %s", reason, code, &trouble)
+		}
+		out.Reset()
+		trouble.Reset()
+		code := run(ctx, []string{"-config", file, "-check"}, env, &out, &trouble)
+		if text := out.String() + trouble.String(); code != 1 || strings.Count(text, reason) != 1 {
+			t.Errorf("-check: %s: %d, %s", reason, code, text)
 		}
 		cancel()
 	}
@@ -105,11 +113,29 @@ func TestReceiveConfigIsChecked(t *testing.T) {
 	}
 }
 
+// TestOnlyAuthorsAreWaitedFor: the changes of a source wait for the webhooks that
+// can name somebody, and for no others.
+func TestOnlyAuthorsAreWaitedFor(t *testing.T) {
+	c := config{Receive: []door{
+		{Product: "any", Name: "vwo", Header: "x-vwo-auth", Sources: []string{"vwo"}},
+		{Product: "go-feature-flag", Sources: []string{"goff"}},
+		{Product: "any", Name: "configcat", Header: "x", Author: "/by", Sources: []string{"configcat"}},
+		{Product: "growthbook", Sources: []string{"growthbook", "both"}},
+		{Product: "flipt", Sources: []string{"flipt"}},
+		{Product: "any", Name: "x", Header: "x", Sources: []string{"both"}},
+	}}
+	for source, want := range map[string]bool{"vwo": false, "goff": false, "configcat": true, "growthbook": true, "flipt": true, "both": true, "other": false} {
+		if got := c.lends(source); got != want {
+			t.Errorf("%s: %t", source, got)
+		}
+	}
+}
+
 // TestReceive runs the service, posts to it, and looks at what it says of itself.
 func TestReceive(t *testing.T) {
 	sentry, folder := standIn(t), t.TempDir()
 	write(t, filepath.Join(folder, "flags.json"), demoFlagd)
-	c := receiving(sentry, folder, door{Product: "growthbook", SecretFrom: "SECRET"}, door{Product: "any", Name: "vwo", SecretFrom: "SECRET", Header: "X-Secret", Author: "/by", Sources: []string{"checkout"}})
+	c := receiving(sentry, folder, door{Product: "growthbook", SecretFrom: "SECRET"}, door{Product: "flipt", SecretFrom: "SECRET"}, door{Product: "any", Name: "vwo", SecretFrom: "SECRET", Header: "X-Secret", Author: "/by", Sources: []string{"checkout"}})
 	reader, log := io.Pipe()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -164,10 +190,26 @@ func TestReceive(t *testing.T) {
 		}
 	}
 	post(t, hooks+"/webhooks/growthbook", productSecret, `{"event":"experiment.started"}`)
+	if status, text := post(t, hooks+"/webhooks/growthbook", productSecret, growthBookBody(strings.Repeat("x", 300), 0)); status != 200 || !strings.Contains(text, "Sentry would refuse it") {
+		t.Errorf("%d %s", status, text)
+	}
+	post(t, hooks+"/webhooks/growthbook", productSecret, "{")
 	for range 4 {
 		post(t, hooks+"/webhooks/growthbook", "a-wrong-secret", body)
 	}
-	for path, want := range map[string]int{"/webhooks/flipt": 404, "/healthz": 404, "/metrics": 404} {
+	for path, n := range map[string]int{"/webhooks/growthbook": 2, "/webhooks/flipt": 3} {
+		for range n { // no secret at the product
+			answer, err := http.Post(hooks+path, "application/json", strings.NewReader(body))
+			if err != nil || answer.StatusCode != 401 {
+				t.Fatal(answer, err)
+			}
+			_ = answer.Body.Close()
+		}
+	}
+	if answer, err := http.Get(hooks + "/favicon.ico"); err != nil || answer.Body.Close() != nil || answer.StatusCode != 404 {
+		t.Error(answer, err)
+	}
+	for path, want := range map[string]int{"/webhooks/growthbook/": 404, "/webhooks/other": 404, "/healthz": 404, "/metrics": 404} {
 		if status, _ := post(t, hooks+path, productSecret, body); status != want {
 			t.Errorf("%s: %d", path, status)
 		}
@@ -193,7 +235,12 @@ func TestReceive(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	status, text := page("/healthz")
-	for _, want := range []string{"DEAF?   webhooks of growthbook: the last at 20", "3 changes, 0 authors lent", "; 4 wrong signatures in a row", `1 of no use, ["experiment.started"]`, "ok      webhooks of vwo: the last at 20"} {
+	for _, want := range []string{
+		"DEAF?   webhooks of growthbook: the last at 20", "3 changes, 0 authors lent", "; 4 wrong signatures in a row", `1 of no use, ["experiment.started"]`,
+		"; 2 in a row without a signature", "; 1 that cannot be read", "; 1 changes that Sentry would refuse", "ok      webhooks of vwo: the last at 20",
+		"DEAF?   webhooks of flipt: none yet, 0 changes, 0 authors lent; 3 in a row without a signature",
+		"ok      4 calls to paths that are no product's, the last at 20",
+	} {
 		if status != 200 || !strings.Contains(text, want) {
 			t.Errorf("%d: %s\nwithout %s", status, text, want)
 		}
@@ -202,7 +249,7 @@ func TestReceive(t *testing.T) {
 	for _, want := range []string{
 		`flagwatch_webhooks_total{receiver="growthbook",result="accepted"} 3`, `flagwatch_webhooks_total{receiver="growthbook",result="repeated"} 2`,
 		`flagwatch_webhooks_total{receiver="growthbook",result="forged"} 8`, `flagwatch_webhook_wrong_signatures_run{receiver="growthbook"} 4`,
-		`flagwatch_webhook_authors_total{receiver="vwo"} 1`, `flagwatch_webhook_last_authentic_seconds{receiver="vwo"} 1`,
+		`flagwatch_webhook_authors_total{receiver="vwo"} 1`, "flagwatch_webhooks_elsewhere_total 4\n", `flagwatch_webhook_last_authentic_seconds{receiver="vwo"} 1`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s\nwithout %s", text, want)

@@ -21,6 +21,7 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 	"github.com/sentryflags/sentryflags-go/webhook/sqlstore"
 )
 
@@ -30,11 +31,12 @@ const shutdownWithin = 20 * time.Second
 
 // service is what runs: a watcher for each source, and what delivers.
 type service struct {
-	client   *webhook.Client
-	emitter  *webhook.Emitter
-	watchers []*changes.Watcher
-	doors    map[string]*receive.Receiver  // by path
-	closers  []func(context.Context) error // in the order of closing
+	client    *webhook.Client
+	emitter   *webhook.Emitter
+	watchers  []*changes.Watcher
+	doors     map[string]*receive.Receiver  // by path
+	elsewhere elsewhere                     // the other paths
+	closers   []func(context.Context) error // in the order of closing
 }
 
 func newService(c config, logger *slog.Logger) (_ *service, err error) {
@@ -44,40 +46,45 @@ func newService(c config, logger *slog.Logger) (_ *service, err error) {
 			_ = s.close(context.Background())
 		}
 	}()
+	store, err := s.openStore(c)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.assemble(c, store, logger)
+}
+
+// assemble makes the parts. Each is closed by close, also after an error.
+func (s *service) assemble(c config, store queue.Store, logger *slog.Logger) (err error) {
 	if s.client, err = webhook.NewClient(webhook.Config{
 		URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.AllowHTTP, ShownNames: c.ShownNames,
 		OnWarning: func(w webhook.Warning) {
 			logger.Warn("flagwatch: a change will not show beside an error; see shown_names", "change", w.String())
 		},
 	}); err != nil {
-		return nil, err
-	}
-	store, err := s.openStore(c)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.emitter, err = webhook.NewEmitter(s.client, store, webhook.EmitterConfig{Logger: logger, FormerQueues: c.FormerQueues}); err != nil {
-		return nil, err
+		return err
 	}
 	s.closers = append([]func(context.Context) error{s.emitter.Close}, s.closers...)
 	names := map[string]bool{}
 	for i, each := range c.Sources {
 		watcher, err := s.watch(c, each, store, logger)
 		if err != nil {
-			return nil, fmt.Errorf("sources[%d]: %w", i, err)
+			return fmt.Errorf("sources[%d]: %w", i, err)
 		}
 		// The watchers go first: they give to the emitter, and it to the store.
 		s.closers = append([]func(context.Context) error{watcher.Close}, s.closers...)
 		if names[watcher.Name()] {
-			return nil, fmt.Errorf("sources[%d]: two sources are called %q; give one a name", i, watcher.Name())
+			return fmt.Errorf("sources[%d]: two sources are called %q; give one a name", i, watcher.Name())
 		}
 		names[watcher.Name()] = true
 		s.watchers = append(s.watchers, watcher)
 	}
-	return s, s.openDoors(c, store, logger)
+	return s.openDoors(c, store, logger)
 }
 
-func (s *service) watch(c config, each fileSource, store *sqlstore.Store, logger *slog.Logger) (*changes.Watcher, error) {
+func (s *service) watch(c config, each fileSource, store queue.Store, logger *slog.Logger) (*changes.Watcher, error) {
 	format, err := each.format()
 	if err != nil {
 		return nil, err
@@ -188,6 +195,7 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 	}
 	say("Sentry takes what is signed with the secret", client.Check(ctx))
 	say("the store opens", tryStore(ctx, c))
+	fits := true
 	for i, each := range c.Sources {
 		definitions, name, err := each.read(ctx, c)
 		what := strings.TrimSpace(fmt.Sprintf("sources[%d] %s", i, each.File+each.Folder))
@@ -206,7 +214,13 @@ func runCheck(ctx context.Context, c config, out interface{ Write([]byte) (int, 
 		if err == nil {
 			what = fmt.Sprintf("%s posts to %s%s, signed with one of %d secrets", config.Name, c.ReceiveListen, path, len(config.Secrets))
 		}
+		fits = fits && err == nil
 		say(what, err)
+	}
+	if fits {
+		if err := c.fits(ctx); err != nil {
+			say("the parts fit together", err)
+		}
 	}
 	return failed
 }
@@ -225,6 +239,17 @@ func tryStore(ctx context.Context, c config) error {
 	return errors.Join(err, s.close(context.WithoutCancel(ctx)), done())
 }
 
+// fits makes all the parts, with a store that is thrown away.
+func (c config) fits(ctx context.Context) error {
+	store, err := queue.NewMemory(queue.MemoryConfig{})
+	if err != nil {
+		return err
+	}
+	s := &service{}
+	err = s.assemble(c, store, slog.New(slog.DiscardHandler)) //nolint:contextcheck // closed below
+	return errors.Join(err, s.close(context.WithoutCancel(ctx)))
+}
+
 // read reads a source once.
 func (s fileSource) read(ctx context.Context, c config) (changes.Definitions, string, error) {
 	format, err := s.format()
@@ -236,5 +261,5 @@ func (s fileSource) read(ctx context.Context, c config) (changes.Definitions, st
 		return changes.Definitions{}, "", err
 	}
 	definitions, err := changes.Read(ctx, source, format)
-	return definitions, format.Name() + ":" + source.Name(), err
+	return definitions, cmp.Or(s.Name, format.Name()+":"+source.Name()), err
 }

@@ -40,7 +40,8 @@ func readSmall(path string) (string, error) {
 	}
 	defer file.Close() //nolint:errcheck // it was read
 	content, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	text := strings.TrimSpace(string(content))
+	// A byte order mark is an editor's, and no part of the secret.
+	text := strings.TrimSpace(strings.TrimPrefix(string(content), "\ufeff"))
 	switch {
 	case err != nil:
 		return "", err

@@ -29,6 +29,8 @@ func TestPassword(t *testing.T) {
 		{value: " " + treasure + "\n", want: treasure},
 		{value: " \t"},
 		{path: fileOf(t, "\n"+treasure+" \n"), want: treasure},
+		{path: fileOf(t, "\ufeff"+treasure+"\r\n"), want: treasure},
+		{path: fileOf(t, "\ufeff"), problem: "NAME_FILE: the file is empty"},
 		{path: fileOf(t, strings.Repeat("x", 64<<10)), want: strings.Repeat("x", 64<<10)},
 		{path: fileOf(t, treasure+strings.Repeat(" ", 64<<10)), problem: "NAME_FILE: the file is longer than 65536 bytes"},
 		{path: fileOf(t, " \n"), problem: "NAME_FILE: the file is empty"},

@@ -11,5 +11,5 @@
 //
 // What it is not for: it does not make the SDK learn of a kill sooner. Servers
 // read their settings every ten minutes unless VWO's webhook makes them call
-// UpdateSettings.
+// UpdateSettings; do that in what vwo.NewSettings reads with.
 package vwotrack

@@ -138,7 +138,9 @@ func (r *repository) tick(c commit) (ticks int, err error) {
 	for at := c; ticks < maxTick; ticks++ {
 		at, err = r.parent(at.id)
 		if errors.Is(err, errMissing) && r.shallow {
-			break
+			// How many come before it would decide the date, which has to be the same in
+			// a copy that has them.
+			return 0, ErrShallow
 		}
 		if err != nil {
 			return 0, err

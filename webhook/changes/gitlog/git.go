@@ -122,6 +122,9 @@ func (r *repository) resolve(ctx context.Context, field, name string) (string, e
 	case isID(name):
 		return "", fmt.Errorf("%w: %s, %s; fetch it (git fetch origin %s), or, if it is gone after a push by force, name another one", ErrNoCommit, field, name, name)
 	}
+	if r.shallow {
+		return "", fmt.Errorf("%w: %s, %q; this copy is shallow: fetch the rest (git fetch --unshallow) if it is a commit before these", ErrNoCommit, field, name)
+	}
 	return "", fmt.Errorf("%w: %s, %q", ErrNoCommit, field, name)
 }
 

@@ -63,6 +63,57 @@ func TestShallow(t *testing.T) {
 	}
 }
 
+// TestShallowBroken has a copy that ends with documents that cannot be read: what
+// they are compared with is not there, and without it nothing would be found.
+func TestShallowBroken(t *testing.T) {
+	r := newRepo(t)
+	r.put("flags.json", flagd("a"))
+	r.commit("good")
+	r.put("flags.json", "{")
+	broken := r.commit("broken")
+	r.put("flags.json", flagd("b"))
+	r.commit("mended")
+	c := r.clone("--depth", "2")
+	if log, err := gitlog.Read(t.Context(), c.config(broken, "HEAD", "flags.json")); !errors.Is(err, gitlog.ErrShallow) {
+		t.Error(c.lines(log), err)
+	}
+	c = r.clone("--depth", "3")
+	log, err := gitlog.Read(t.Context(), c.config(broken, "HEAD", "flags.json"))
+	if err != nil || len(log.Changes()) != 2 {
+		t.Error(c.lines(log), err)
+	}
+}
+
+// TestShallowSecond has a copy that ends among commits of the same second, so that
+// it would date a change otherwise than a whole one, and report it again.
+func TestShallowSecond(t *testing.T) {
+	r := newRepo(t)
+	var commits []string
+	for _, flags := range []string{"a", "b", "c"} {
+		r.put("flags.json", flagd(flags))
+		r.now = start // commit adds a minute
+		commits = append(commits, r.commit(flags))
+	}
+	whole, err := gitlog.Read(t.Context(), r.config(commits[1], "HEAD", "flags.json"))
+	if want := start.Add(time.Minute + 2*time.Microsecond); err != nil || len(whole.Sets) != 1 || !whole.Sets[0].Date.Equal(want) {
+		t.Fatal(whole.Sets, err)
+	}
+	c := r.clone("--depth", "2")
+	if log, err := gitlog.Read(t.Context(), c.config(commits[1], "HEAD", "flags.json")); !errors.Is(err, gitlog.ErrShallow) {
+		t.Error(log.Sets, err)
+	}
+}
+
+// TestShallowName names a commit that a shallow copy has not by its place.
+func TestShallowName(t *testing.T) {
+	r, _, _ := pushes(t)
+	c := r.clone("--depth", "1")
+	_, err := gitlog.Read(t.Context(), c.config("HEAD~1", "HEAD", "flags.json"))
+	if !errors.Is(err, gitlog.ErrNoCommit) || !strings.Contains(err.Error(), "shallow") {
+		t.Error(err)
+	}
+}
+
 // TestShallowMerge has a copy that ends within what a merge brought in.
 func TestShallowMerge(t *testing.T) {
 	r := newRepo(t)

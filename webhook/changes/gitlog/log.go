@@ -206,8 +206,11 @@ func (h *history) baseline(ctx context.Context) (*state, error) {
 			h.problem(at.id, is.err)
 		}
 		parent, err := h.parent(at.id)
-		if errors.Is(err, errMissing) && h.shallow || err == nil && parent.id == "" {
+		if err == nil && parent.id == "" {
 			return nil, nil
+		}
+		if errors.Is(err, errMissing) && h.shallow {
+			return nil, fmt.Errorf("%w: the documents cannot be read in %s, and those before it are not here", ErrShallow, h.start.id)
 		}
 		if err != nil {
 			return nil, err

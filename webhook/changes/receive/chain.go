@@ -17,13 +17,14 @@ import (
 // chain is what is known of the flags of a product that tells before and after,
 // and no time. It is a note in the store, swapped together with the changes.
 type chain struct {
-	// Complete says that Flags are all that there are: those it lacks are absent.
-	// Before it is, they are unknown.
+	// Complete says that a start was seen: a flag that Flags lacks is new when it is
+	// added. Before that it may be part of a start.
 	Complete bool `json:"complete"`
 	// Flags are what each flag is, as a mark.
 	Flags map[string]mark `json:"flags"`
-	// Seen are the webhooks that were taken, the last one last. Another instance's
-	// has another host name in it.
+	// Seen are the webhooks that were taken, the last one last, and what was added
+	// before a start was seen. Another instance's webhook has another host name in
+	// it.
 	Seen []string `json:"seen,omitempty"`
 }
 
@@ -31,16 +32,21 @@ const (
 	unknown mark = "?"
 	// maxSeen bounds Seen; the oldest go first.
 	maxSeen = 5000
+	// maxGone bounds how many flags are remembered as deleted. Without that what
+	// another instance says of the deletion, later, would count again.
+	maxGone = 5000
 	// chainTries is how often the note is read again because somebody has changed
 	// it.
 	chainTries = 20
 )
 
-func (c *chain) of(flag string) mark {
-	if known, ok := c.Flags[flag]; ok {
+// of is what a flag is before an edit. Of a flag that is not known the edit itself
+// says that it was there, if it was: a start may have been less than all.
+func (c *chain) of(e edit) mark {
+	if known, ok := c.Flags[e.flag]; ok {
 		return known
 	}
-	if c.Complete {
+	if c.Complete && e.from == absent {
 		return absent
 	}
 	return unknown
@@ -48,10 +54,11 @@ func (c *chain) of(flag string) mark {
 
 // take takes what a webhook says, and returns what of it is new.
 func (c *chain) take(id string, n notice) []edit {
-	baseline, seen := n.startup && !c.Complete && c.atStart(n.edits), slices.Contains(c.Seen, id)
+	seen := slices.Contains(c.Seen, id)
+	baseline := n.startup && !c.Complete && c.atStart(n.edits)
 	var fresh []edit
 	for _, e := range n.edits {
-		known := c.of(e.flag)
+		known := c.of(e)
 		switch {
 		case e.to == known:
 			continue // another instance was faster
@@ -61,6 +68,9 @@ func (c *chain) take(id string, n notice) []edit {
 		case known != e.from && seen: // a start, or a copy of one
 		default:
 			fresh = append(fresh, e.after(known))
+			if !c.Complete && n.startup {
+				c.Seen = append(c.Seen, e.added())
+			}
 		}
 		c.Flags[e.flag] = e.to
 	}
@@ -85,13 +95,25 @@ func (e edit) after(known mark) edit {
 }
 
 // atStart reports whether flags that were all added are those at a start: several
-// at once, or one that is known.
+// at once, or one that is known, and not because somebody has told of the same
+// addition.
 func (c *chain) atStart(edits []edit) bool {
-	return len(edits) > 1 || slices.ContainsFunc(edits, func(e edit) bool { return c.Flags[e.flag] == e.to })
+	return len(edits) > 1 || slices.ContainsFunc(edits, func(e edit) bool {
+		return c.Flags[e.flag] == e.to && !slices.Contains(c.Seen, e.added())
+	})
 }
 
+// added is what an addition is called in Seen, whoever tells of it.
+func (e edit) added() string { return digest([]byte("added"), []byte(e.flag), []byte(e.to)) }
+
 func (c *chain) forget() {
-	if c.Complete {
+	gone := 0
+	for _, m := range c.Flags {
+		if m == absent {
+			gone++
+		}
+	}
+	if gone > maxGone {
 		maps.DeleteFunc(c.Flags, func(_ string, m mark) bool { return m == absent })
 	}
 	c.Seen = c.Seen[max(len(c.Seen)-maxSeen, 0):]

@@ -48,6 +48,17 @@ func TestGoFeatureFlag(t *testing.T) {
 			[]string{all("x", start), goff("a", 1, 0, "x"), goff("a", 1, 0, "y"), goff("a", 0, 1, "x"), goff("a", 1, 0, "x")},
 			[]string{"deleted a", "created a", "deleted a"},
 		},
+		"added, by two instances, is no start": {
+			[]string{goff("n", 0, 1, "x"), goff("n", 0, 1, "y"), goff("a", 1, 0, "x"), goff("a", 1, 0, "y"), goff("b", 1, 2, "x"), all("z", map[string]int{"b": 2, "c": 1, "d": 1})},
+			[]string{"created n", "deleted a", "updated b"},
+		},
+		"an addition that comes twice is no start": {
+			[]string{goff("n", 0, 1, "x"), goff("n", 0, 1, "x"), all("x", start)}, []string{"created n"},
+		},
+		"several that were added at first, which is taken for a start": {
+			[]string{all("x", start), goff("c", 1, 2, "x"), goff("d", 1, 0, "x"), goff("d", 1, 0, "y")},
+			[]string{"updated c", "deleted d"},
+		},
 		"deleted, and nothing was known":         {[]string{goff("a", 1, 0, "x"), goff("a", 1, 0, "y")}, []string{"deleted a"}},
 		"an instance that sees two edits as one": {[]string{goff("a", 1, 2, "x"), goff("a", 1, 3, "y"), goff("a", 2, 3, "x")}, []string{"updated a", "updated a"}},
 	} {
@@ -79,11 +90,18 @@ func TestGoFeatureFlagHistories(t *testing.T) {
 		file := map[string]int{"a": 1, "b": 1}
 		seen, known := []map[string]int{{}, {}, {}}, map[string]int{}
 		var want, sent []string
+		const unknown = -1 // to the receiver, which came later, or hears of no starts
+		started := rapid.Bool().Draw(rt, "started")
 		for i := range seen {
-			send(t, receivers[0], "go-feature-flag", all(fmt.Sprint(i), file))
+			if started {
+				send(t, receivers[0], "go-feature-flag", all(fmt.Sprint(i), file))
+			}
 			seen[i] = map[string]int{"a": 1, "b": 1}
 		}
-		known["a"], known["b"] = 1, 1
+		known["a"], known["b"], known["c"] = 1, 1, 0
+		if !started {
+			known["a"], known["b"], known["c"] = unknown, unknown, unknown
+		}
 		flag, instance, edits := rapid.SampledFrom([]string{"a", "b", "c"}), rapid.IntRange(0, 2), 0
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			if rapid.Bool().Draw(rt, "edit") {
@@ -96,6 +114,7 @@ func TestGoFeatureFlagHistories(t *testing.T) {
 				if seen[i][flag] == file[flag] {
 					continue
 				}
+				added := seen[i][flag] == 0
 				body := goff(flag, seen[i][flag], file[flag], fmt.Sprint(i))
 				for range 1 + rapid.IntRange(0, 1).Draw(rt, "again") {
 					send(t, receivers[rapid.IntRange(0, 1).Draw(rt, "to")], "go-feature-flag", body)
@@ -114,7 +133,7 @@ func TestGoFeatureFlagHistories(t *testing.T) {
 				switch {
 				case file[flag] == 0:
 					action = "deleted"
-				case known[flag] == 0:
+				case known[flag] == 0, known[flag] == unknown && added:
 					action = "created"
 				}
 				want, known[flag] = append(want, action+" "+flag), file[flag]

@@ -35,7 +35,9 @@ type Config struct {
 
 	// Watchers watch the definitions that the webhooks are about. They look when
 	// one comes, report what they find, and are lent its author: each needs
-	// changes.Config.AuthorWait. The receiver then reports nothing by itself.
+	// changes.Config.AuthorWait, unless the product never names one. The receiver
+	// then reports nothing by itself. Which change an author is lent to goes by the
+	// product's clock: it should agree with this machine's to a second.
 	Watchers []*changes.Watcher
 
 	// MaxBody is the most bytes of a body. Defaults to 1 MiB; to 8 MiB for
@@ -103,7 +105,7 @@ func (c Config) validate() error {
 		if watcher == nil {
 			return invalid(fmt.Sprintf("Watchers[%d]", i), "is nil")
 		}
-		if !watcher.Borrows() {
+		if namesAuthors(c.Product) && !watcher.Borrows() {
 			return invalid(fmt.Sprintf("Watchers[%d]", i), "waits for no authors; set its AuthorWait")
 		}
 	}

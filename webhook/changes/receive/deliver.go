@@ -233,7 +233,7 @@ func (r *Receiver) add(ctx context.Context, d *delivery, list []webhook.Change, 
 		d.result = Accepted
 		r.config.Emitter.Wake()
 	case refused > 0:
-		d.result = Ignored
+		d.result, d.why = Ignored, "Sentry would refuse it; the log here says why"
 	default:
 		d.result = Repeated
 	}

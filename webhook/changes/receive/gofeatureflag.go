@@ -23,7 +23,8 @@ import (
 // At its start an instance sends all flags as added. The first time that is what
 // changes are counted from; later on only what differs from what is known counts,
 // and nothing of what the same host has sent already, in the same words.
-// DisableNotifierOnInit does without.
+// DisableNotifierOnInit does without; the first several flags that are added in
+// one go are then taken for a start, for they look like one.
 //
 // Applications with different flags need receivers with different names.
 type GoFeatureFlag struct{}

@@ -31,6 +31,17 @@ type Product interface {
 	read(body []byte) (notice, error)
 }
 
+// namesAuthors reports whether a product's webhooks can say who has made a change.
+func namesAuthors(p Product) bool {
+	switch p := p.(type) {
+	case GoFeatureFlag:
+		return false
+	case Any:
+		return p.Author != ""
+	}
+	return true
+}
+
 // notice is what a webhook says.
 type notice struct {
 	event  string // what it is called, for counts and logs
@@ -61,8 +72,12 @@ func readJSON(body []byte, into any) error {
 	return json.Unmarshal(body, into, jsontext.AllowInvalidUTF8(true))
 }
 
-// authorOf is who somebody is: by e-mail, else by name, else by id.
+// authorOf is who somebody is: by e-mail, else by name, else by id. An address
+// that is too long is passed over: cut, it would be another one's.
 func authorOf(email, name, id string) webhook.Author {
+	if utf8.RuneCountInString(strings.TrimSpace(email)) > webhook.MaxAuthorID {
+		email = ""
+	}
 	for _, known := range []webhook.Author{{ID: email, Type: webhook.AuthorEmail}, {ID: name, Type: webhook.AuthorName}, {ID: id, Type: webhook.AuthorID}} {
 		if known.ID = clean(known.ID); known.ID != "" {
 			return known

@@ -116,7 +116,14 @@ func (r *Receiver) take(w http.ResponseWriter, request *http.Request) (Result, i
 	case Old:
 		r.config.Logger.Warn("receive: a webhook is too old, or the clocks differ", "receiver", r.config.Name, "event", shown(n.event))
 	}
-	return n.result, http.StatusOK, string(n.result) + ": " + n.why
+	return n.result, http.StatusOK, answerText(n.result, n.why)
+}
+
+func answerText(result Result, why string) string {
+	if why == "" {
+		return string(result)
+	}
+	return string(result) + ": " + why
 }
 
 // refused says what a person has to mend.
@@ -133,7 +140,9 @@ func (r *Receiver) refused(result Result, now time.Time) {
 	}
 }
 
-// date takes out what is old, and leaves no time that has not come yet.
+// date takes out what is old, and leaves no time that has not come yet: by a clock
+// that is ahead nobody knows when a change was made. Taken for a time after the
+// change was found, it would make the author sign the flag's next one.
 func (r *Receiver) date(n *notice, now time.Time) {
 	said := len(n.edits)
 	n.edits = slices.DeleteFunc(n.edits, func(e edit) bool {
@@ -144,7 +153,7 @@ func (r *Receiver) date(n *notice, now time.Time) {
 	}
 	for i := range n.edits {
 		if n.edits[i].at.After(now) {
-			n.edits[i].at = now
+			n.edits[i].at = time.Time{}
 		}
 	}
 }
@@ -172,7 +181,7 @@ func (r *Receiver) accept(ctx context.Context, body []byte, n notice, now time.T
 	defer timer.Stop()
 	select {
 	case <-d.kept:
-		return d.result, http.StatusOK, string(d.result)
+		return d.result, http.StatusOK, answerText(d.result, d.why)
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-r.ended:

@@ -61,6 +61,9 @@ type Stats struct {
 	// when the first of them did. Somebody guesses, or a secret is wrong.
 	ForgedRun   int64
 	ForgedSince time.Time
+	// UnsignedRun is how many calls without a signature have come since then.
+	// Somebody has found the address, or the product was given no secret.
+	UnsignedRun int64
 	// Unknown counts the events that were of no use, by name; of 50 names at most.
 	Unknown map[string]int64
 	// Waiting is how many webhooks wait in memory for the store.
@@ -102,7 +105,7 @@ func (r *Receiver) Stats() Stats {
 // authentic notes that the product was heard.
 func (r *Receiver) authentic(now time.Time) {
 	var run int64
-	r.counts.change(func(s *Stats) { run, s.ForgedRun, s.LastAuthentic = s.ForgedRun, 0, now })
+	r.counts.change(func(s *Stats) { run, s.ForgedRun, s.UnsignedRun, s.LastAuthentic = s.ForgedRun, 0, 0, now })
 	if run > 0 {
 		r.config.Logger.Info("receive: signatures are right again", "receiver", r.config.Name, "wrong", run)
 	}
@@ -132,6 +135,7 @@ func (r *Receiver) forged(now time.Time) {
 // entered at the product.
 func (r *Receiver) unsigned(now time.Time) {
 	r.counts.mu.Lock()
+	r.counts.stats.UnsignedRun++
 	say := now.Sub(r.counts.bareAt) >= remindEvery
 	if say {
 		r.counts.bareAt = now

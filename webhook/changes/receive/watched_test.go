@@ -107,6 +107,32 @@ func TestAny(t *testing.T) {
 	}
 }
 
+// TestProductWhoseClockIsAhead: its webhooks date a change after it was found, and
+// sign that one all the same, and not the flag's next.
+func TestProductWhoseClockIsAhead(t *testing.T) {
+	for _, ahead := range []time.Duration{0, 500 * time.Millisecond, 3 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			d, s := &document{}, newStore(t)
+			d.set(0, 0)
+			w := watcher(t, d, s, time.Second)
+			r := newReceiver(t, receive.Config{Product: receive.GrowthBook{}, Watchers: []*changes.Watcher{w}})
+			time.Sleep(40 * time.Second)
+			var want []string
+			for i, author := range []string{"ada@example.com", "bob@example.com", "carol@example.com"} {
+				d.set(i+1, 0)
+				body := growthBook("updated", "a", author, i, time.Now().Add(ahead))
+				time.Sleep(2 * time.Second)
+				send(t, r, "growthbook", body)
+				time.Sleep(40 * time.Second)
+				want = append(want, "updated a by email "+author)
+			}
+			if got := told(emitted(t, s)); !slices.Equal(got, want) {
+				t.Errorf("%v: %q", ahead, got)
+			}
+		})
+	}
+}
+
 // watchedStep is an edit, and what becomes of its webhook.
 type watchedStep struct {
 	Flag       int

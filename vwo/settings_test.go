@@ -15,9 +15,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/vwo"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -25,67 +27,36 @@ var _ changes.Source = (*vwo.Settings)(nil)
 
 const vwoSecret = "the-secret-in-x-vwo-auth"
 
-func newSettingsHook(t *testing.T, look func()) *vwo.SettingsHook {
+// newHook makes the handler of VWO's webhook: it makes the watcher look.
+func newHook(t *testing.T, w *changes.Watcher) http.Handler {
 	t.Helper()
-	hook, err := vwo.NewSettingsHook(vwo.SettingsHookConfig{
-		Auth: []vwo.Token{vwo.NewToken(vwoSecret), vwo.NewToken("the-previous-one")}, Look: look, Logger: slog.New(slog.DiscardHandler),
+	hook, err := receive.New(receive.Config{
+		Product: receive.Any{Product: "vwo", Header: "x-vwo-auth"}, Secrets: []signing.Secret{signing.NewSecret(vwoSecret)},
+		Watchers: []*changes.Watcher{w}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := hook.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return hook
 }
 
 // call is VWO's webhook.
-func call(hook *vwo.SettingsHook, body string, auth ...string) int {
-	r := httptest.NewRequest(http.MethodPost, "/vwo", strings.NewReader(body))
-	for _, a := range auth {
-		r.Header.Add("x-vwo-auth", a)
-	}
+func call(t *testing.T, hook http.Handler) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/vwo", strings.NewReader(settingsChanged))
+	r.Header.Set("x-vwo-auth", vwoSecret)
 	w := httptest.NewRecorder()
-	hook.ServeHTTP(w, r)
-	return w.Code
+	if hook.ServeHTTP(w, r); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 }
 
 const settingsChanged = `{"timestamp":1788263970,"event":"settings_changed","action":"feature_flag_updated","triggered_by":"vwo"}`
-
-func TestSettingsHook(t *testing.T) {
-	looks := 0
-	hook := newSettingsHook(t, func() { looks++ })
-	for name, auth := range map[string][]string{
-		"missing": nil, "empty": {""}, "wrong": {"x"}, "prefix": {vwoSecret[:5]}, "longer": {vwoSecret + "x"}, "two": {vwoSecret, vwoSecret},
-	} {
-		if status := call(hook, settingsChanged, auth...); status != 401 {
-			t.Errorf("%s: %d", name, status)
-		}
-	}
-	r := httptest.NewRequest(http.MethodGet, "/vwo", nil)
-	r.Header.Set("x-vwo-auth", vwoSecret)
-	w := httptest.NewRecorder()
-	if hook.ServeHTTP(w, r); w.Code != 405 {
-		t.Errorf("GET: %d", w.Code)
-	}
-	if looks != 0 {
-		t.Error("a refused call made it look")
-	}
-	for i, body := range []string{settingsChanged, "no JSON", strings.Repeat("x", 1<<20)} {
-		if status := call(hook, body, []string{vwoSecret, "the-previous-one"}[i%2]); status != 202 || looks != i+1 {
-			t.Errorf("%.20s: %d, %d looks", body, status, looks)
-		}
-	}
-}
-
-func TestSettingsHookConfigIsChecked(t *testing.T) {
-	for field, config := range map[string]vwo.SettingsHookConfig{
-		"Auth":    {Look: func() {}},
-		"Auth[1]": {Look: func() {}, Auth: []vwo.Token{vwo.NewToken("x"), {}}},
-		"Look":    {Auth: []vwo.Token{vwo.NewToken("x")}},
-	} {
-		if _, err := vwo.NewSettingsHook(config); !errors.Is(err, vwo.ErrInvalidConfig) || !strings.Contains(err.Error(), field) {
-			t.Errorf("%s: %v", field, err)
-		}
-	}
-}
 
 // settings are what the SDK would have.
 type settings struct {
@@ -165,16 +136,16 @@ func TestSettingsAreWatched(t *testing.T) {
 			}
 		}
 		w := start()
-		hook := newSettingsHook(t, w.Look)
+		hook := newHook(t, w)
 		expect()
 		now.become(map[string]vwo.FlagState{"a": {Enabled: true, Definition: "2"}, "c": {Enabled: true}, "same": {Definition: "x"}}, nil)
 		for range 5 { // VWO repeats itself
-			call(hook, settingsChanged, vwoSecret)
+			call(t, hook)
 		}
 		expect("updated a", "deleted b", "created c")
 		for _, outage := range []error{errors.New("connection refused"), nil} { // nothing at all is no settings
 			now.become(nil, outage)
-			call(hook, settingsChanged, vwoSecret)
+			call(t, hook)
 			expect()
 		}
 		stop(w)
@@ -189,17 +160,12 @@ func TestSettingsAreWatched(t *testing.T) {
 			t.Fatal(err)
 		}
 		now.become(map[string]vwo.FlagState{"a": {Definition: "2"}, "same": {Definition: "x"}}, nil)
-		newSettingsHook(t, w.Look).ServeHTTP(httptest.NewRecorder(), authorized())
+		hook = newHook(t, w)
+		call(t, hook)
 		expect()
 		now.become(map[string]vwo.FlagState{}, nil)
-		call(newSettingsHook(t, w.Look), settingsChanged, vwoSecret)
+		call(t, hook)
 		expect("deleted a", "deleted same")
 		stop(w)
 	})
-}
-
-func authorized() *http.Request {
-	r := httptest.NewRequest(http.MethodPost, "/vwo", strings.NewReader(settingsChanged))
-	r.Header.Set("x-vwo-auth", vwoSecret)
-	return r
 }

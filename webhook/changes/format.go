@@ -128,6 +128,7 @@ type Definitions struct {
 
 // definition is one flag.
 type definition struct {
+	at   int // how many flags the document had before
 	on   position
 	rest value // all that counts but whether it is on
 	// beside is what the flag refers to, elsewhere in the document.
@@ -194,10 +195,7 @@ func (d *Definitions) add(flag string, def definition) error {
 	if _, twice := d.flags[flag]; twice {
 		return fmt.Errorf("the flag %q is there twice", cut(flag, maxShown))
 	}
-	if d.flags == nil {
-		d.flags = make(map[string]definition)
-	}
-	d.flags[flag] = def
+	d.addTo(flag, def)
 	return nil
 }
 
@@ -212,8 +210,8 @@ func (d *Definitions) merge(other Definitions) {
 	if d.flags == nil {
 		d.flags = make(map[string]definition, len(other.flags))
 	}
-	for flag, def := range other.flags {
-		d.addTo(flag, def)
+	for _, flag := range other.inOrder() {
+		d.addTo(flag, other.flags[flag])
 	}
 }
 
@@ -224,6 +222,7 @@ func (d *Definitions) addTo(flag string, def definition) {
 	}
 	first, both := d.flags[flag]
 	if !both {
+		def.at = len(d.flags)
 		d.flags[flag] = def
 		return
 	}
@@ -235,6 +234,16 @@ func (d *Definitions) addTo(flag string, def definition) {
 	}
 	last.next = &def
 	d.flags[flag] = first
+}
+
+// inOrder returns the names in the order in which they were read, which is about
+// that in memory: to go through a large document otherwise takes twice as long.
+func (d Definitions) inOrder() []string {
+	names := make([]string, len(d.flags))
+	for flag, def := range d.flags {
+		names[def.at] = flag
+	}
+	return names
 }
 
 // position is whether the flag is on, as far as one can say so.

@@ -2,6 +2,7 @@ package changes
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -88,45 +89,45 @@ type goffStep struct {
 // Read implements [Format].
 func (GoFeatureFlag) Read(name string, content []byte) (Definitions, error) {
 	var flags map[string]*goffFlag
-	if err := goffInto(name, content, &flags); err != nil {
+	var err error
+	switch syntaxOf(name, content) {
+	case inJSON:
+		return goffJSON(content)
+	case inYAML:
+		err = yamlInto(content, &flags)
+	case inTOML:
+		err = tomlInto(content, &flags)
+	}
+	if err != nil {
 		return Definitions{}, err
 	}
 	if flags == nil {
 		return Definitions{}, ErrEmpty // comments, say; a document without flags says {}
 	}
 	found := Definitions{flags: make(map[string]definition, len(flags))}
-	for flag, def := range flags {
-		switch {
-		case flag == "":
-			found.skip("", "a flag has no name")
-			continue
-		case def == nil || def.noVariations() || def.DefaultRule == nil:
-			found.skip(flag, "it has no variations or no defaultRule, so that GO Feature Flag leaves it out")
-			continue
+	for _, flag := range slices.Sorted(maps.Keys(flags)) {
+		if err := found.goff(flag, flags[flag]); err != nil {
+			return Definitions{}, err
 		}
-		rest, err := def.value(true)
-		if err != nil {
-			return Definitions{}, fmt.Errorf("flag %q: %w", cut(flag, maxShown), err)
-		}
-		found.flags[flag] = definition{on: positionOf(def.Disable == nil || !*def.Disable), rest: rest}
 	}
-	slices.SortFunc(found.skipped, func(a, b Skipped) int { return strings.Compare(a.Flag, b.Flag) })
 	return found, nil
 }
 
-func goffInto(name string, content []byte, flags *map[string]*goffFlag) error {
-	switch syntaxOf(name, content) {
-	case inYAML:
-		return yamlInto(content, flags)
-	case inTOML:
-		return tomlInto(content, flags)
+// goff adds a flag of GO Feature Flag's, if it would.
+func (d *Definitions) goff(flag string, def *goffFlag) error {
+	switch {
+	case flag == "":
+		d.skip("", "a flag has no name")
+		return nil
+	case def == nil || def.noVariations() || def.DefaultRule == nil:
+		d.skip(flag, "it has no variations or no defaultRule, so that GO Feature Flag leaves it out")
+		return nil
 	}
-	document, err := parseJSON(content)
+	rest, err := def.value(true)
 	if err != nil {
-		return err
+		return fmt.Errorf("flag %q: %w", cut(flag, maxShown), err)
 	}
-	*flags, err = goffFrom(document)
-	return err
+	return d.add(flag, definition{on: positionOf(def.Disable == nil || !*def.Disable), rest: rest})
 }
 
 func (f *goffFlag) noVariations() bool {

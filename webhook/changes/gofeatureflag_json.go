@@ -23,30 +23,28 @@ var (
 // not of the type that belongs there.
 type goffReader struct{ err error }
 
-func goffFrom(document value) (map[string]*goffFlag, error) {
-	if document.kind == null {
-		return nil, nil
+func goffJSON(content []byte) (Definitions, error) {
+	document, err := parseJSON(content)
+	switch {
+	case err != nil:
+		return Definitions{}, err
+	case document.kind == null:
+		return Definitions{}, ErrEmpty
+	case document.kind != object:
+		return Definitions{}, errNoObject
 	}
-	if document.kind != object {
-		return nil, errNoObject
-	}
-	flags := make(map[string]*goffFlag, len(document.of.names))
-	all := make([]goffFlag, len(document.of.names))
-	i := 0
+	found := Definitions{flags: make(map[string]definition, len(document.of.names))}
 	for name, flag := range document.members {
-		if flag.kind == null {
-			flags[name] = nil
-			continue
-		}
 		var r goffReader
-		all[i], _ = r.flag(flag, false)
+		def, _ := r.flag(flag, false) // of null, one without anything, which is left out
 		if r.err != nil {
-			return nil, fmt.Errorf("flag %q: %w", cut(name, maxShown), r.err)
+			return Definitions{}, fmt.Errorf("flag %q: %w", cut(name, maxShown), r.err)
 		}
-		flags[name] = &all[i]
-		i++
+		if err := found.goff(name, &def); err != nil {
+			return Definitions{}, err
+		}
 	}
-	return flags, nil
+	return found, nil
 }
 
 // fail notes what is wrong at a field.

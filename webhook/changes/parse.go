@@ -100,8 +100,13 @@ func parseJSON(content []byte) (value, error) {
 			err = errors.New("something follows its end")
 		}
 	}
+	if errors.Is(err, errTwice) { // a decoder that looks for it knows where
+		_, err = jsontext.NewDecoder(bytes.NewReader(content)).ReadValue()
+	}
 	return value{}, jsonFault(content, err)
 }
+
+var errTwice = errors.New("it gives a name twice")
 
 // jsonParser makes values of JSON. All texts without escapes are parts of one
 // copy of the document, and what objects and arrays hold is cut from large
@@ -121,7 +126,9 @@ type jsonParser struct {
 }
 
 func newJSONParser(content []byte) *jsonParser {
-	return &jsonParser{decoder: jsontext.NewDecoder(bytes.NewBuffer(content)), text: string(content)}
+	// Names that occur twice are found when they are sorted.
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(content), jsontext.AllowDuplicateNames(true))
+	return &jsonParser{decoder: decoder, text: string(content)}
 }
 
 func (p *jsonParser) value(depth int) (value, error) {
@@ -159,7 +166,7 @@ func (p *jsonParser) object(depth int) (value, error) {
 	}
 	firstName, firstValue := len(p.openNames), len(p.openValues)
 	for p.decoder.PeekKind() != '}' {
-		raw, err := p.decoder.ReadValue() // which refuses a name that it has had
+		raw, err := p.decoder.ReadValue()
 		if err != nil {
 			return value{}, err
 		}
@@ -179,6 +186,9 @@ func (p *jsonParser) object(depth int) (value, error) {
 	of.values = cutFrom(&p.freeValues, p.openValues[firstValue:])
 	p.openNames, p.openValues = p.openNames[:firstName], p.openValues[:firstValue]
 	sortMembers(of)
+	if of.twice() > 0 {
+		return value{}, errTwice
+	}
 	return value{kind: object, of: of}, err
 }
 

@@ -42,7 +42,8 @@ func (s Snapshot) Len() int { return len(s.flags) }
 func (d Definitions) Snapshot() (Snapshot, error) {
 	var e encoder // one for all, for what they share
 	s := Snapshot{flags: make(map[string]mark, len(d.flags))}
-	for flag, def := range d.flags {
+	for _, flag := range d.inOrder() {
+		def := d.flags[flag]
 		rest, err := def.digest(&e)
 		if err != nil {
 			return Snapshot{}, unreadable(err)

@@ -157,12 +157,21 @@ func (v value) member(name string) value {
 func objectOf(names []string, values []value) (v value, twice string, ok bool) {
 	of := &composite{names, values}
 	sortMembers(of)
-	for i := 1; i < len(names); i++ {
-		if names[i] == names[i-1] {
-			return value{}, names[i], false
-		}
+	if at := of.twice(); at > 0 {
+		return value{}, names[at], false
 	}
 	return value{kind: object, of: of}, "", true
+}
+
+// twice returns where a name stands, of those that are sorted, that is there a
+// second time; 0 if none is.
+func (of *composite) twice() int {
+	for i := 1; i < len(of.names); i++ {
+		if of.names[i] == of.names[i-1] {
+			return i
+		}
+	}
+	return 0
 }
 
 func sortMembers(of *composite) {

@@ -30,11 +30,6 @@ import (
 // to be killed. It holds a childConfig.
 const childEnv = "KILLSWITCH_TEST_CHILD"
 
-// patience is how long the answers of a service wait for the journal where the
-// test does not measure them, and the machine may be slow: a kill that is only in
-// memory then is answered all the same, is reported, and does not survive a crash.
-const patience = 20 * time.Second
-
 type childConfig struct {
 	VWO, VWOToken, Flags, SQLite, Postgres string
 	Names                                  []string
@@ -309,10 +304,7 @@ func TestStorm(t *testing.T) {
 	switchboard.SetFault(vwotest.Fault{Delay: 10 * time.Millisecond})
 	flagLog := webhooktest.NewServer(webhooktest.Config{})
 	defer flagLog.Close()
-	shared := childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, Postgres: postgresDatabase(t)}
-	if raceEnabled {
-		shared.AnswerWithin = patience
-	}
+	shared := childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, Postgres: postgresDatabase(t), AnswerWithin: answerWithin}
 	both := []*child{{t: t, config: shared}, {t: t, config: shared}}
 	for _, c := range both {
 		c.start()
@@ -324,6 +316,7 @@ func TestStorm(t *testing.T) {
 	defer stop()
 
 	hooks := stormOf(requests, names)
+	late := max(time.Second, answerWithin+time.Second/2)
 	var next, over, forgedTaken, forged atomic.Int64
 	var mu sync.Mutex
 	accepted := map[string]bool{}
@@ -362,7 +355,7 @@ func TestStorm(t *testing.T) {
 				mu.Lock()
 				slowest = max(slowest, took)
 				mu.Unlock()
-				if took > time.Second {
+				if took > late {
 					over.Add(1)
 				}
 				switch {
@@ -424,17 +417,13 @@ func TestStorm(t *testing.T) {
 		}
 	}
 	lost, twice := recorded()
-	t.Logf("storm: %d requests, %d forged in %d ways, forged that acted %d; %d right ones accepted, not done %d; records lost %d, twice %d; switched on %d; answers over 1 s %d, slowest %v",
-		requests, forged.Load(), len(forgeries()), forgedTaken.Load(), len(accepted), notDone(), lost, twice, on, over.Load(), slowest.Round(time.Millisecond))
-	enough := flags * 9 / 10
-	if raceEnabled {
-		enough = flags / 2 // a kill -9 meets more that are under way
-	}
-	if notDone()+lost+twice+on > 0 || len(accepted) < enough || len(forgeries()) < 45 {
+	t.Logf("storm: %d requests, %d forged in %d ways, forged that acted %d; %d right ones accepted, not done %d; records lost %d, twice %d; switched on %d; answers over %v %d, slowest %v",
+		requests, forged.Load(), len(forgeries()), forgedTaken.Load(), len(accepted), notDone(), lost, twice, on, late, over.Load(), slowest.Round(time.Millisecond))
+	if notDone()+lost+twice+on > 0 || len(accepted) < flags*9/10 || len(forgeries()) < 45 {
 		t.Error("not as it should be")
 	}
-	if over.Load() > 0 && !raceEnabled {
-		t.Errorf("%d answers took over a second", over.Load())
+	if over.Load() > 0 {
+		t.Errorf("%d answers took over %v", over.Load(), late)
 	}
 }
 
@@ -452,7 +441,7 @@ func TestCrash(t *testing.T) {
 			switchboard.SetFault(vwotest.Fault{Delay: 30 * time.Millisecond})
 			flagLog := webhooktest.NewServer(webhooktest.Config{})
 			defer flagLog.Close()
-			c := &child{t: t, config: childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, AnswerWithin: patience}}
+			c := &child{t: t, config: childConfig{VWO: switchboard.URL, VWOToken: switchboard.Token(), Flags: flagLog.URL(), Names: names, AnswerWithin: answerWithin}}
 			if engine == "sqlite" {
 				c.config.SQLite = t.TempDir() + "/killswitch.db"
 			} else {

@@ -31,6 +31,21 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(content)
+}
+
 func none(string) string { return "" }
 
 func write(t *testing.T, path, content string) {
@@ -234,23 +249,10 @@ func TestServe(t *testing.T) {
 		}
 	}()
 	base := "http://" + <-address
-	get := func(path string) (int, string) {
-		response, err := http.Get(base + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		defer http.DefaultClient.CloseIdleConnections()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return response.StatusCode, string(body)
-	}
 	until := func(path, want string) int {
 		t.Helper()
 		for range 400 {
-			if status, body := get(path); strings.Contains(body, want) {
+			if status, body := get(t, base+path); strings.Contains(body, want) {
 				return status
 			}
 			time.Sleep(25 * time.Millisecond) // real files, a real server

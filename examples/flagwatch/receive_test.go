@@ -162,19 +162,6 @@ func TestReceive(t *testing.T) {
 		}
 	}()
 	hooks, base := "http://"+<-found, "http://"+<-found
-	page := func(path string) (int, string) {
-		answer, err := http.Get(base + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		defer http.DefaultClient.CloseIdleConnections()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.StatusCode, string(text)
-	}
 	for i, with := range []string{productSecret, "the-next-secret-of-a-product"} {
 		if status, text := post(t, hooks+"/webhooks/growthbook", with, growthBookBody("a", i)); status != 200 || text != "accepted" {
 			t.Errorf("%d %s", status, text)
@@ -215,7 +202,7 @@ func TestReceive(t *testing.T) {
 		}
 	}
 	for range 400 { // until there is a baseline
-		if _, text := page("/metrics"); strings.Contains(text, `flagwatch_flags{source="checkout"} 2`) {
+		if _, text := get(t, base+"/metrics"); strings.Contains(text, `flagwatch_flags{source="checkout"} 2`) {
 			break
 		}
 		time.Sleep(25 * time.Millisecond) // a real server
@@ -234,7 +221,7 @@ func TestReceive(t *testing.T) {
 	if last := all[len(all)-1]; len(all) != 4 || last.Flag != "new-checkout" || last.CreatedBy.ID != "grace@example.com" {
 		t.Errorf("%+v", all)
 	}
-	status, text := page("/healthz")
+	status, text := get(t, base+"/healthz")
 	for _, want := range []string{
 		"DEAF?   webhooks of growthbook: the last at 20", "3 changes, 0 authors lent", "; 4 wrong signatures in a row", `1 of no use, ["experiment.started"]`,
 		"; 2 in a row without a signature", "; 1 that cannot be read", "; 1 changes that Sentry would refuse", "ok      webhooks of vwo: the last at 20",
@@ -245,7 +232,7 @@ func TestReceive(t *testing.T) {
 			t.Errorf("%d: %s\nwithout %s", status, text, want)
 		}
 	}
-	_, text = page("/metrics")
+	_, text = get(t, base+"/metrics")
 	for _, want := range []string{
 		`flagwatch_webhooks_total{receiver="growthbook",result="accepted"} 3`, `flagwatch_webhooks_total{receiver="growthbook",result="repeated"} 2`,
 		`flagwatch_webhooks_total{receiver="growthbook",result="forged"} 8`, `flagwatch_webhook_wrong_signatures_run{receiver="growthbook"} 4`,

@@ -15,21 +15,7 @@ import (
 // which its statistics say nothing or something else: always along the index,
 // without a sort.
 func TestPlans(t *testing.T) {
-	postgresDSN(t)
-	store := open(t, sqlstore.PostgreSQL, t.TempDir())
-	defer store.Close()
-	ctx := t.Context()
-	conn, err := store.db.Conn(ctx) // prepared statements are the session's
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	store, conn, exec := prepared(t)
 	entries := store.prefix + "entries"
 	fill := func(queue string, from, to, state int) {
 		t.Helper()
@@ -47,7 +33,6 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
-	exec("ALTER TABLE " + entries + " SET (autovacuum_enabled = false)")
 	exec("PREPARE due (text, bigint, bigint) AS " + store.DueStatement())
 	for range 10 { // so that a generic plan is thought of
 		exec("EXECUTE due('q', 0, 100)")
@@ -79,24 +64,9 @@ func TestPlans(t *testing.T) {
 // and finds one entry, once the table has grown under statements that were prepared
 // when it was small.
 func TestPlansOfWrites(t *testing.T) {
-	postgresDSN(t)
-	store := open(t, sqlstore.PostgreSQL, t.TempDir())
-	defer store.Close()
-	ctx := t.Context()
-	conn, err := store.db.Conn(ctx) // prepared statements are the session's
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	store, conn, exec := prepared(t)
 	entries := store.prefix + "entries"
 	const each = 100
-	exec("ALTER TABLE " + entries + " SET (autovacuum_enabled = false)")
 	exec("VACUUM ANALYZE " + entries)
 	exec("PREPARE add AS " + store.AddStatement("q", make([]queue.Item, each)))
 	exec("PREPARE put_off AS " + store.PutOffStatement())
@@ -125,6 +95,28 @@ func TestPlansOfWrites(t *testing.T) {
 		}
 		exec("ANALYZE " + entries)
 	}
+}
+
+// prepared returns a PostgreSQL store whose table nothing analyses but the test, and
+// a session of it, for prepared statements are the session's.
+func prepared(t *testing.T) (store *testStore, conn *sql.Conn, exec func(statement string)) {
+	t.Helper()
+	postgresDSN(t)
+	store = open(t, sqlstore.PostgreSQL, t.TempDir())
+	t.Cleanup(func() { store.Close() })
+	conn, err := store.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	exec = func(statement string) {
+		t.Helper()
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	exec("ALTER TABLE " + store.prefix + "entries SET (autovacuum_enabled = false)")
+	return store, conn, exec
 }
 
 func explain(t *testing.T, conn *sql.Conn, statement string) string {

@@ -169,14 +169,17 @@ func (s *sender) Work(ctx context.Context, job *river.Job[args]) error {
 	return mapped(err)
 }
 
-// longWait is how long to wait for a person.
-const longWait = time.Minute
+const (
+	longWait  = time.Minute     // for a person
+	shortWait = 5 * time.Second // for a limit whose end is not named, or is over by now
+)
 
 // mapped says what River is to do about an error of [webhook.Client.Send]:
 //
 //	the change itself is at fault                   cancel: no retry makes it right
 //	Sentry names a time to wait                     snooze for so long
-//	a person has to mend the configuration          snooze: that is no attempt of the job's
+//	Sentry limits, and names none                   snooze briefly: that is no attempt of the job's
+//	a person has to mend the configuration          snooze
 //	no answer, or none that is clear                retry, which counts as an attempt
 func mapped(err error) error {
 	var answer *webhook.AnswerError
@@ -187,7 +190,9 @@ func mapped(err error) error {
 		return river.JobCancel(err)
 	case errors.As(err, &answer) && answer.RetryAfter > 0:
 		return river.JobSnooze(answer.RetryAfter)
-	case errors.Is(err, webhook.ErrRateLimited), errors.Is(err, webhook.ErrUnauthorized), errors.Is(err, webhook.ErrNotFound),
+	case errors.Is(err, webhook.ErrRateLimited):
+		return river.JobSnooze(shortWait)
+	case errors.Is(err, webhook.ErrUnauthorized), errors.Is(err, webhook.ErrNotFound),
 		errors.Is(err, webhook.ErrMisdirected), errors.Is(err, webhook.ErrRedirected), errors.Is(err, webhook.ErrUnexpectedAnswer):
 		return river.JobSnooze(longWait)
 	}

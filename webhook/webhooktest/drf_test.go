@@ -209,7 +209,7 @@ func (m bodyMaker) any() string {
 func (m bodyMaker) text() string {
 	limit := m.IntN(5) + m.pickInt(98, 254)
 	b, err := json.Marshal(m.pick(
-		"", " ", "\t\n", " my flag ", "größe", "日本語", "🚩", "<b>&\"'\\", "a\u2028b", "\u200b", "a\x00b", "\x1c", "\x1fx\x1e", "\u00a0x\u3000", "\ufeffx",
+		"", " ", "\t\n", " my flag ", "größe", "日本語", "🚩", "<b>&\"'\\", "a\u2028b", "\u200b", "a\x00b", "\u00a0x\u3000", "\ufeffx",
 		strings.Repeat("x", limit), strings.Repeat("🚩", limit), " "+strings.Repeat("ü", limit)+" ", strings.Repeat("\x00", limit),
 	))
 	if err != nil {
@@ -223,12 +223,12 @@ func (m bodyMaker) pickInt(from ...int) int { return from[m.IntN(len(from))] }
 func (m bodyMaker) integer() string {
 	digits := fmt.Sprint(m.Uint64())
 	return m.pick("0", "-0", digits, "-"+digits, digits+digits+digits, `"`+digits+`"`, `" 7 "`, `"+7"`, `"-7"`, `"007"`, `"7.0"`, `"7."`, `"7.5"`, `".0"`, `"."`, `"-"`, `"+-7"`,
-		`"x"`, `""`, `" "`, `"0x7"`, `"7e3"`, "1.0", "1.5", "-2.0", "0.0", "1e+21", "null", "true", "[]", "{}", `"`+strings.Repeat("1", m.pickInt(1000, 1001))+`"`, `"7 7"`, `"7.0 "`)
+		`"x"`, `""`, `" "`, `"0x7"`, `"7e3"`, "1.0", "1.5", "-2.0", "0.0", "1e+21", "null", "true", "[]", "{}", `"7 7"`, `"7.0 "`)
 }
 
 // time leaves out a date alone, which Django takes from 4.0 on only.
 func (m bodyMaker) time() string {
-	at := time.Date(m.pickInt(1, 2, 1969, 2024, 9998, 9999), time.Month(1+m.IntN(12)), 1+m.IntN(31), m.IntN(24), m.IntN(60), m.IntN(60), m.pickInt(0, 1, 1000, 123456789, 500e6), time.FixedZone("", 900*(m.IntN(113)-56)))
+	at := time.Date(m.pickInt(2, 1969, 2024, 9998), time.Month(1+m.IntN(12)), 1+m.IntN(31), m.IntN(24), m.IntN(60), m.IntN(60), m.pickInt(0, 1, 1000, 123456789, 500e6), time.FixedZone("", 900*(m.IntN(113)-56)))
 	return m.pick(
 		at.Format(`"`+time.RFC3339Nano+`"`), at.Format(`"`+time.RFC3339+`"`), at.UTC().Format(`"`+time.RFC3339Nano+`"`), at.Format(`"2006-01-02T15:04:05"`), at.Format(`"2006-01-02 15:04:05"`),
 		at.Format(`"2006-01-02T15:04:05-0700"`), at.Format(`"2006-01-02T15:04:05.000Z"`), at.Format(`"2006-01-02T15:04Z"`), at.Format(`"`+time.RFC1123+`"`),

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -56,9 +55,6 @@ func (h *Handler) Path() string {
 func (h *Handler) LogsPath() string {
 	return apiPath + h.config.Organization + logsSuffix
 }
-
-// Organization is the organisation's slug.
-func (h *Handler) Organization() string { return h.config.Organization }
 
 // Token is the one that the log is read with.
 func (h *Handler) Token() string { return h.config.Token }
@@ -197,12 +193,6 @@ func (h *Handler) finish(request *Request, status int, body []byte) {
 func (h *Handler) broadcast() {
 	close(h.changed)
 	h.changed = make(chan struct{})
-}
-
-// isOrganization reports whether a path names the organisation, by slug or by
-// number.
-func (h *Handler) isOrganization(name string) bool {
-	return name == h.config.Organization || name == strconv.FormatInt(h.config.OrganizationID, 10)
 }
 
 // String keeps the secret and the bodies out of what is printed.

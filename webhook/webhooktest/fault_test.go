@@ -3,6 +3,7 @@ package webhooktest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -54,7 +55,7 @@ func TestFaultAnswers(t *testing.T) {
 		{webhooktest.Answer(204, "", ""), 204, "", nil},
 	} {
 		for _, fault := range []webhooktest.Fault{test.fault, test.fault.AfterStoring()} {
-			t.Run(strconv.Itoa(test.status)+" "+fault.String(), func(t *testing.T) {
+			t.Run(fault.String(), func(t *testing.T) {
 				s := newServer(t, webhooktest.Config{})
 				s.Fail(fault)
 				response, answer, err := send(s, signed(t, s, hello))
@@ -253,16 +254,37 @@ func TestFaultOrder(t *testing.T) {
 
 func TestFaultNames(t *testing.T) {
 	for want, fault := range map[string]webhooktest.Fault{
-		"none":                                {},
-		"too many requests":                   webhooktest.RateLimited(time.Time{}),
-		"internal server error after storing": webhooktest.Status(500).AfterStoring(),
-		"hold":                                webhooktest.Hold(nil),
-		"disconnect after storing":            webhooktest.Disconnect().AfterStoring(),
-		"truncate":                            webhooktest.Truncate(),
-		"endless":                             webhooktest.Endless(),
+		"none":                  {},
+		"429 too many requests": webhooktest.RateLimited(time.Time{}),
+		"500 internal server error after storing": webhooktest.Status(500).AfterStoring(),
+		"599":                      webhooktest.Status(599),
+		"hold":                     webhooktest.Hold(nil),
+		"disconnect after storing": webhooktest.Disconnect().AfterStoring(),
+		"truncate":                 webhooktest.Truncate(),
+		"endless":                  webhooktest.Endless(),
 	} {
 		if got := fault.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A status with which no request ends would be a broken connection that nobody scripted.
+func TestImpossibleStatus(t *testing.T) {
+	for _, status := range []int{-1, 0, 100, 199, 1000} {
+		for name, fault := range map[string]func(){
+			"Status":   func() { webhooktest.Status(status) },
+			"Answer":   func() { webhooktest.Answer(status, "", "") },
+			"Redirect": func() { webhooktest.Redirect(status, "/") },
+		} {
+			func() {
+				defer func() {
+					if problem := fmt.Sprint(recover()); !strings.Contains(problem, strconv.Itoa(status)) {
+						t.Errorf("%s(%d): %s", name, status, problem)
+					}
+				}()
+				fault()
+			}()
 		}
 	}
 }

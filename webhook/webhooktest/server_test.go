@@ -140,6 +140,13 @@ func TestWait(t *testing.T) {
 	if _, err := s.WaitReceived(ctx, 4); !errors.Is(err, given) || !strings.Contains(err.Error(), "3 of 4") {
 		t.Error(err)
 	}
+	post(t, s, flagged(""))
+	if _, err := s.WaitChanges(ctx, 4); err == nil || !strings.Contains(err.Error(), "3 of 4") || !strings.Contains(err.Error(), "may not be blank") {
+		t.Error("the error does not lead to the sender's fault:", err)
+	}
+	if _, err := newServer(t, webhooktest.Config{}).WaitChanges(ctx, 1); err == nil || !strings.Contains(err.Error(), "no request came") {
+		t.Error(err)
+	}
 }
 
 // TestWaitCountsBeforeItCopies: whoever waits for many changes looks at each that

@@ -24,13 +24,13 @@ import (
 // TestJudgesAsDjango holds the stand-in against Django REST framework itself, as
 // Sentry runs it: of bodies of the kind that a sender can make, the same verdict,
 // the same JSON of errors and the same rows. SENTRYFLAGS_TEST_DRF is a Python
-// that has it (before 3.18: the errors are in a list).
+// that has it.
 func TestJudgesAsDjango(t *testing.T) {
 	python := os.Getenv("SENTRYFLAGS_TEST_DRF")
 	if python == "" {
 		t.Skip("SENTRYFLAGS_TEST_DRF names no Python with Django REST framework")
 	}
-	judged := askDjango(t, python)
+	judged, shape := askDjango(t, python)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	sender := bodyMaker{rand.New(rand.NewPCG(seed, 0))}
@@ -38,7 +38,7 @@ func TestJudgesAsDjango(t *testing.T) {
 	for range 5000 {
 		body := sender.body()
 		want := judged(body)
-		h := webhooktest.NewHandler(webhooktest.Config{ErrorShape: webhooktest.ErrorsInList})
+		h := webhooktest.NewHandler(webhooktest.Config{ErrorShape: shape})
 		got := ask(t, h, body)
 		if before, _, isSyntax := strings.Cut(got.Answer, " - "); isSyntax && before == `{"detail":"JSON parse error` {
 			got.Answer = "" // the words differ
@@ -86,8 +86,9 @@ func ask(t *testing.T, h *webhooktest.Handler, body string) judgement {
 	return j
 }
 
-// askDjango starts testdata/drf.py, which ends with the test.
-func askDjango(t *testing.T, python string) func(body string) judgement {
+// askDjango starts testdata/drf.py, which ends with the test, and returns the
+// shape of its errors as well.
+func askDjango(t *testing.T, python string) (judged func(body string) judgement, shape webhooktest.ErrorShape) {
 	command := exec.CommandContext(t.Context(), python, "testdata/drf.py")
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
@@ -106,6 +107,14 @@ func askDjango(t *testing.T, python string) func(body string) judgement {
 		_ = command.Wait()
 	})
 	lines := bufio.NewReader(out)
+	switch said, err := lines.ReadString('\n'); said {
+	case "by index\n":
+		shape = webhooktest.ErrorsByIndex
+	case "in a list\n":
+		shape = webhooktest.ErrorsInList
+	default:
+		t.Fatalf("testdata/drf.py began with %q: %v", said, err)
+	}
 	return func(body string) judgement {
 		t.Helper()
 		if _, err := io.WriteString(in, base64.StdEncoding.EncodeToString([]byte(body))+"\n"); err != nil {
@@ -120,7 +129,7 @@ func askDjango(t *testing.T, python string) func(body string) judgement {
 			t.Fatalf("%s: %v", line, err)
 		}
 		return j
-	}
+	}, shape
 }
 
 // bodyMaker makes bodies as a sender could who does not know all the rules.

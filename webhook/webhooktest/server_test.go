@@ -234,10 +234,10 @@ func TestBubble(t *testing.T) {
 
 func TestImpossibleConfig(t *testing.T) {
 	for field, config := range map[string]webhooktest.Config{
-		"Organization":        {Organization: "a/b"},
-		"MaxFlag":             {MaxFlag: -1},
-		"MaxBody":             {MaxBody: -1},
-		"ErrorShape":          {ErrorShape: 7},
+		"Organization": {Organization: "a/b"},
+		"MaxFlag":      {MaxFlag: -1},
+		"MaxBody":      {MaxBody: -1},
+		"ErrorShape":   {ErrorShape: 7},
 	} {
 		func() {
 			defer func() {

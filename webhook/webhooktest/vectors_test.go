@@ -105,20 +105,20 @@ func storedVectors(s *webhooktest.Server) []storedVector {
 }
 
 type answerVector struct {
-	Name                string
-	NoSecret            bool   `json:"no_secret"`
-	MaxBody             int64  `json:"max_body"`
-	Method              string // POST if empty
-	Path                string
-	Secret              string  // signs with another one
-	Signature           *string // instead of the right one
-	ContentType         *string `json:"content_type"` // application/json if absent
-	Body                string
-	Status              int
-	AnswerType          string `json:"answer_type"`
-	Answer              string
-	Allow               string
-	Stored              int
+	Name        string
+	NoSecret    bool   `json:"no_secret"`
+	MaxBody     int64  `json:"max_body"`
+	Method      string // POST if empty
+	Path        string
+	Secret      string  // signs with another one
+	Signature   *string // instead of the right one
+	ContentType *string `json:"content_type"` // application/json if absent
+	Body        string
+	Status      int
+	AnswerType  string `json:"answer_type"`
+	Answer      string
+	Allow       string
+	Stored      int
 }
 
 func TestAnswers(t *testing.T) {
@@ -173,6 +173,16 @@ func TestStoredTime(t *testing.T) {
 	want := time.Date(2024, 12, 11, 22, 30, 0, 123456000, time.UTC)
 	if got := s.Changes()[0].CreatedAt; !got.Equal(want) || got.Location() != time.UTC {
 		t.Errorf("stored %v, want %v", got, want)
+	}
+}
+
+// A change_id that does not fit into a Change is in the record in full.
+func TestLongChangeID(t *testing.T) {
+	const long = "9223372036854775808"
+	s := newServer(t, webhooktest.Config{})
+	post(t, s, strings.Replace(hello, "9734362632", long, 1))
+	if r := s.Records()[0]; r.ChangeID != long || r.Change.ChangeID != 0 {
+		t.Errorf("%s is stored as %q and %d", long, r.ChangeID, r.Change.ChangeID)
 	}
 }
 

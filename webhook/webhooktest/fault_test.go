@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,6 +220,28 @@ func TestCloseEndsFaults(t *testing.T) {
 
 // A body that was not read to its end keeps the server from seeing the sender
 // go.
+// Nothing runs any more when Close returns, however many were held.
+func TestCloseWaits(t *testing.T) {
+	each(t, func(t *testing.T, s *webhooktest.Server) {
+		const held = 50
+		s.FailAlways(webhooktest.Hold(nil))
+		var wg sync.WaitGroup
+		for range held {
+			wg.Go(func() { _, _, _ = send(s, signed(t, s, hello)) })
+		}
+		if _, err := s.WaitReceived(t.Context(), held); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		for _, r := range s.Requests() {
+			if !r.Answered {
+				t.Fatalf("request %d is still held", r.Number)
+			}
+		}
+		wg.Wait()
+	})
+}
+
 func TestCloseEndsAHoldOverTheLimit(t *testing.T) {
 	s := newServer(t, webhooktest.Config{MaxBody: 10})
 	s.Fail(webhooktest.Hold(nil))

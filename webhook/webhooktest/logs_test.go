@@ -173,6 +173,9 @@ func TestLogPages(t *testing.T) {
 		if !slices.Equal(slices.Concat(forwards...), all) {
 			t.Errorf("%v per page forwards: %v", perPage+1, forwards)
 		}
+		if pages := (len(all) + perPage) / (perPage + 1); len(forwards) != pages {
+			t.Errorf("%d pages of %d, want %d", len(forwards), perPage+1, pages)
+		}
 		backwards, _ := follow(t, s, last, bearer, "previous")
 		slices.Reverse(backwards)
 		if !slices.Equal(slices.Concat(backwards...), all) {

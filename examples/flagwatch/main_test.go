@@ -251,7 +251,7 @@ func TestServe(t *testing.T) {
 	base := "http://" + <-address
 	until := func(path, want string) int {
 		t.Helper()
-		for range 400 {
+		for range 4800 {
 			if status, body := get(t, base+path); strings.Contains(body, want) {
 				return status
 			}
@@ -266,7 +266,7 @@ func TestServe(t *testing.T) {
 	until("/metrics", `flagwatch_flags{source="flagd:flags.json"} 2`)
 	time.Sleep(200 * time.Millisecond)
 	write(t, flags, strings.Replace(demoFlagd, "ENABLED", "DISABLED", 1))
-	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if all, err := sentry.WaitChanges(wait, 1); err != nil || all[0].Flag != "new-checkout" {
 		t.Errorf("%v, %v", all, err)
@@ -296,7 +296,7 @@ func TestRestart(t *testing.T) {
 		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}
-	wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	start := func() *service {
 		s, err := newService(c, slog.New(slog.DiscardHandler)) //nolint:contextcheck // it is closed

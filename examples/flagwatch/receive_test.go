@@ -212,7 +212,7 @@ func TestReceive(t *testing.T) {
 	if status, text := post(t, hooks+"/webhooks/vwo", productSecret, `{"by":"grace@example.com"}`); status != 200 {
 		t.Errorf("%d %s", status, text)
 	}
-	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	all, err := sentry.WaitChanges(wait, 4)
 	if err != nil {
@@ -302,7 +302,7 @@ func TestReceiveInReplicas(t *testing.T) {
 			for _, server := range servers {
 				post(t, server.URL+c.doorPath(1), productSecret, `{"by":"grace@example.com","flags":["new-checkout"]}`)
 			}
-			wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			if _, err := sentry.WaitChanges(wait, webhooks+1); err != nil {
 				t.Error(err)
@@ -391,7 +391,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("%s, %v", out, err)
 		}
 	}
-	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if all, err := sentry.WaitChanges(wait, 1); err != nil || all[0].CreatedBy.ID != "you@example.com" {
 		t.Errorf("%+v, %v", all, err)

@@ -30,7 +30,8 @@
 //     through "..data"): the next synchronisation would undo the edit. Switch the
 //     flag where the ConfigMap comes from.
 //   - A flag without a state, or that is there more than once: which of them is
-//     meant?
+//     meant? The same for a name that is there twice, also in different case,
+//     which flagd takes for one name and other evaluators for two.
 //
 // Who watches the file for changes sees the switch as a change by the process
 // that runs the toggler.

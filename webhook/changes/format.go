@@ -95,7 +95,7 @@ func readDocument(format Format, name string, content []byte) (d Definitions, er
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = unreadable(errors.New("its format panicked"))
+			err = unreadable(panicked("the format", cause))
 		}
 	}()
 	d, err = format.Read(name, content)

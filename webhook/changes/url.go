@@ -98,6 +98,13 @@ func NewURL(config URLConfig) (*URL, error) {
 // Name returns the document's name.
 func (u *URL) Name() string { return u.config.Name }
 
+func (u *URL) validate() error {
+	if u.client == nil {
+		return errors.New("a URL is made with NewURL")
+	}
+	return nil
+}
+
 func (u *URL) limit() int64 { return limitOr(u.config.Limit) }
 
 // Read asks for the document.

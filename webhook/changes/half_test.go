@@ -1,6 +1,7 @@
 package changes_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -161,4 +162,47 @@ func TestPanicsAreNamed(t *testing.T) {
 			t.Errorf("%v", stats.Problem)
 		}
 	})
+}
+
+// A flag that is copied to another document before it leaves the first, and a
+// copy that somebody keeps beside it, change nothing.
+func TestIdenticalDefinitionsAreOne(t *testing.T) {
+	files := func(contents ...string) changes.Snapshot {
+		t.Helper()
+		documents := map[string][]byte{}
+		for i, content := range contents {
+			documents[fmt.Sprintf("%d.json", i)] = []byte(content)
+		}
+		source := changes.SourceFunc("flags", func(context.Context) (map[string][]byte, error) { return documents, nil })
+		d, err := changes.Read(t.Context(), source, changes.Flagd{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot, err := d.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return snapshot
+	}
+	part := func(value string) string {
+		return `{"flags":{"a":{"targeting":{"$ref":"who"}}},"$evaluators":{"who":{"==":[` + value + `,1]}}}`
+	}
+	off := strings.ReplaceAll(part("1"), `{"targeting"`, `{"state":"DISABLED","targeting"`)
+	one := files(part("1"))
+	for name, c := range map[string]struct {
+		after changes.Snapshot
+		want  int
+	}{
+		"twice":                 {files(part("1"), part("1")), 0},
+		"three times":           {files(part("1"), part("1"), part("1")), 0},
+		"with another referent": {files(part("1"), part("2")), 1},
+		"and off":               {files(part("1"), off), 1},
+	} {
+		if edits := changes.Diff(one, c.after); len(edits) != c.want {
+			t.Errorf("%s: %v", name, edits)
+		}
+	}
+	if edits := changes.Diff(files(part("1"), part("2")), files(part("1"), part("2"), part("1"))); len(edits) != 0 {
+		t.Errorf("beside another: %v", edits)
+	}
 }

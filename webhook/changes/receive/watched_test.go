@@ -144,7 +144,7 @@ func TestWebhookThatNamesNobody(t *testing.T) {
 			}
 			return body
 		},
-		"flipt":      func(email string, n int) string { return flipt("updated", "a", email, n, time.Now()) },
+		"flipt": func(email string, n int) string { return flipt("updated", "a", email, n, time.Now()) },
 	} {
 		for _, delay := range []time.Duration{0, 3 * time.Second} {
 			synctest.Test(t, func(t *testing.T) {

@@ -197,6 +197,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"none of":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"x","file":"x"}]}`, secret},
 		"one of file":         {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","url":"y"}]}`, secret},
 		"TOKEN_FILE must be":  {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url":"http://x/y","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
+		"URL_FILE must be":    {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url_from":"URL"}]}`, secret},
 		"belongs to a folder": {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","pattern":"*.json"}]}`, secret},
 		"belongs to a url":    {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
 		"Pattern":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","folder":"x","pattern":"[*"}]}`, secret},

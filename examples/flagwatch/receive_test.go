@@ -282,12 +282,14 @@ func metricsInDocs(t *testing.T, text string) {
 // TestReceiveInReplicas: two processes on one database take the same webhooks at
 // the same time, and watch the same file.
 func TestReceiveInReplicas(t *testing.T) {
+	t.Parallel()
 	databases := map[string]string{"SQLite": ""}
 	if url := os.Getenv("SENTRYFLAGS_TEST_POSTGRES"); url != "" {
 		databases["PostgreSQL"] = url
 	}
 	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			sentry, folder := standIn(t), t.TempDir()
 			write(t, filepath.Join(folder, "flags.json"), demoFlagd)
 			c := receiving(sentry, folder,

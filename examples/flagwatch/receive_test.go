@@ -201,7 +201,7 @@ func TestReceive(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	for range 400 { // until there is a baseline
+	for range 4800 { // until there is a baseline
 		if _, text := get(t, base+"/metrics"); strings.Contains(text, `flagwatch_flags{source="checkout"} 2`) {
 			break
 		}
@@ -323,7 +323,11 @@ func TestReceiveInReplicas(t *testing.T) {
 				body := growthBookBody(fmt.Sprintf("flag-%d", i), i)
 				for j := range 4 {
 					posts.Go(func() {
-						if status, text := post(t, servers[j%2].URL+c.doorPath(0), productSecret, body); status != 200 {
+						status, text := post(t, servers[j%2].URL+c.doorPath(0), productSecret, body)
+						for try := 0; status == http.StatusServiceUnavailable && try < 100; try++ { // as a product does
+							status, text = post(t, servers[j%2].URL+c.doorPath(0), productSecret, body)
+						}
+						if status != 200 {
 							t.Errorf("%d %s", status, text)
 						}
 					})

@@ -347,6 +347,21 @@ func (r *Relay) ServeMetrics(w http.ResponseWriter, request *http.Request) {
 	_, _ = io.WriteString(w, stats.prometheus(err == nil, !r.takesNothing()))
 }
 
+// verdicts are all that a request is counted under. Each is written from the start:
+// of a series that begins with 1 Prometheus sees no increase, so that the first
+// time that a flag reaches its cap would raise no alarm.
+var verdicts = map[Verdict][]Reason{
+	Refused: {
+		ReasonMethod, ReasonTooLarge, ReasonUnreadable, ReasonBodyRead, ReasonBusy, ReasonClosing, ReasonUnsigned,
+		ReasonForged, ReasonHeader, ReasonEmpty, ReasonInstallation, ReasonContradicted,
+	},
+	Ignored: {
+		ReasonMalformed, ReasonResource, ReasonAction, ReasonTest, ReasonOwnReport, ReasonNoRule, ReasonFlagAbsent, ReasonClosed,
+		ReasonNoTime, ReasonOld, ReasonFuture, ReasonRepeat, ReasonCoolingDown, ReasonOvertaken, ReasonCap,
+	},
+	Acted: {ReasonActs, ReasonDryRun},
+}
+
 func (s Stats) prometheus(storeUp, storeTakes bool) string {
 	var b strings.Builder
 	metric := func(name, kind, help string) {
@@ -357,8 +372,8 @@ func (s Stats) prometheus(storeUp, storeTakes bool) string {
 		fmt.Fprintf(&b, "killswitch_%s %v\n", name, value)
 	}
 	metric("alerts_total", "counter", "Requests by what was made of them.")
-	for _, verdict := range slices.Sorted(maps.Keys(s.Alerts)) {
-		for _, reason := range slices.Sorted(maps.Keys(s.Alerts[verdict])) {
+	for _, verdict := range slices.Sorted(maps.Keys(verdicts)) {
+		for _, reason := range slices.Sorted(slices.Values(verdicts[verdict])) {
 			fmt.Fprintf(&b, "killswitch_alerts_total{verdict=%q,reason=%q} %d\n", string(verdict), string(reason), s.Alerts[verdict][reason])
 		}
 	}

@@ -32,7 +32,8 @@
 //   - A file that is a mount of its own (docker run -v …/flags.json:/flags.json, a
 //     subPath), over which nothing can be renamed: mount its folder.
 //   - A flag without a state, or that is there more than once: which of them is
-//     meant?
+//     meant? The same for a name that is there twice, also in different case,
+//     which flagd takes for one name and other evaluators for two.
 //
 // Nor does it reach who has the file by other means than its name. A container in
 // which it is a mount of its own, and another hard link, keep the file as it was

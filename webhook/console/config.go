@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/environ"
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
@@ -199,6 +200,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Inspector == nil && c.Switches == nil && c.Sources == nil:
 		return invalid("set Inspector, Switches or Sources: there is nothing to show")
+	case typednil.In(c.Switches):
+		return invalid("Switches holds a nil pointer; leave it unset")
 	case c.Inspector != nil && c.Inspector.Queue() == "":
 		return invalid("Inspector is not one that NewInspector or an emitter has made")
 	case (c.ProxyHeader == "") != (len(c.ProxyValues) == 0):

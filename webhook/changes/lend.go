@@ -362,11 +362,19 @@ func (w *Watcher) ready(n *note, now time.Time) []webhook.Change {
 	return report
 }
 
-// known is who is known to have made a change.
-func (w *Watcher) known(ctx context.Context, edit Edit) webhook.Author {
+// known is who is known to have made a change. Nobody is where the function
+// panics: the change is reported all the same.
+func (w *Watcher) known(ctx context.Context, edit Edit) (author webhook.Author) {
 	if w.config.Author == nil {
 		return webhook.Author{}
 	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			author = webhook.Author{}
+			w.config.Logger.Error("changes: a change goes without its author", "source", w.config.Name,
+				"flag", cut(edit.Flag, 2*maxShown), "err", panicked("Config.Author", cause).Error())
+		}
+	}()
 	return w.config.Author(ctx, edit)
 }
 

@@ -59,7 +59,10 @@ func New(config Config) (*Receiver, error) {
 		config: config, keys: keys, places: make(chan struct{}, maxLargeBodies),
 		ended: make(chan struct{}), closing: make(chan struct{}),
 	}
-	r.counts.stats.Results, r.counts.stats.Unknown = map[Result]int64{}, map[string]int64{}
+	r.counts.stats.Results, r.counts.stats.Unknown = make(map[Result]int64, len(results)), map[string]int64{}
+	for _, result := range results {
+		r.counts.stats.Results[result] = 0
+	}
 	r.queue.init()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel

@@ -46,7 +46,7 @@ type Config struct {
 	// Decisions are what a kill switch has made of the alerts of the last hour.
 	Decisions *Decisions
 
-	// Sources returns what is watched for changes, as it is now. It is called for
+	// Sources returns where changes come from, as it is now. It is called for
 	// each page and has to be quick.
 	Sources func() []Source
 
@@ -151,15 +151,18 @@ func (w Was) String() string {
 	return "unknown"
 }
 
-// Source is something that is watched for changes.
+// Source is something that is watched for changes, or that tells of them.
 type Source struct {
 	Name string
+	// Received says that it is not watched but posts webhooks. Flags counts nothing
+	// then, and LastGood is when the last one came.
+	Received bool
 	// Flags is how many flags there were when it was last read.
 	Flags int
 	// LastGood is when it was last read without a problem; zero if never.
 	LastGood time.Time
-	// Problem is why it cannot be read, since Since; empty if it can. It is shown:
-	// it must hold no secret.
+	// Problem is why it cannot be read or heard, since Since; empty if it can. It is
+	// shown: it must hold no secret.
 	Problem string
 	Since   time.Time
 }

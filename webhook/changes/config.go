@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
@@ -94,6 +95,18 @@ type Config struct {
 const maxSourceName = 150
 
 func (c Config) withDefaults() Config {
+	if typednil.In(c.Source) {
+		c.Source = nil
+	}
+	if typednil.In(c.Format) {
+		c.Format = nil
+	}
+	if typednil.In(c.Emitter) {
+		c.Emitter = nil
+	}
+	if typednil.In(c.Store) {
+		c.Store = nil
+	}
 	if c.Source != nil && c.Format != nil {
 		c.Name = cmp.Or(c.Name, c.Format.Name()+":"+c.Source.Name())
 	}
@@ -103,7 +116,7 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit
-		if own, ok := c.Source.(interface{ limit() int64 }); ok {
+		if own, ok := c.Source.(interface{ limit() int64 }); ok && c.Source != nil {
 			c.Limit = max(c.Limit, own.limit())
 		}
 	}

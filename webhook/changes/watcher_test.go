@@ -13,6 +13,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 func expect(t testing.TB, s *store, want ...string) {
@@ -99,6 +100,7 @@ func TestWatcherKeepsTheLastGoodSnapshot(t *testing.T) {
 			"vanished":    {func() { doc.fail(changes.ErrVanished) }, true},
 			"unreadable":  {func() { doc.fail(errDown) }, false},
 			"no flags":    {func() { doc.set(`{}`) }, false},
+			"null":        {func() { doc.set(`{"flags":null}`) }, false},
 			"other":       {func() { doc.set(`{"message":"try again later"}`) }, false},
 			"wrong type":  {func() { doc.set(`{"flags":{"a":{"state":1}}}`) }, false},
 			"twice":       {func() { doc.set(`{"flags":{"a":{},"a":{}}}`) }, false},
@@ -262,7 +264,7 @@ func TestWatcherNamesItsAuthor(t *testing.T) {
 				if edit.Flag == "a" {
 					return ada
 				}
-				return webhook.Author{}
+				panic("nobody is there")
 			},
 		})
 		pause(5 * time.Second)
@@ -381,10 +383,16 @@ func TestFrozenProcess(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	good := changes.Config{Source: newDocument("x.json", ""), Format: changes.Flagd{}, Store: newStore(t), Emitter: &emitter{}}
 	for field, spoil := range map[string]func(*changes.Config){
-		"Source":   func(c *changes.Config) { c.Source = nil },
-		"Format":   func(c *changes.Config) { c.Format = nil },
-		"Store":    func(c *changes.Config) { c.Store = nil },
-		"Emitter":  func(c *changes.Config) { c.Emitter = nil },
+		"Source":  func(c *changes.Config) { c.Source = nil },
+		"Format":  func(c *changes.Config) { c.Format = nil },
+		"Store":   func(c *changes.Config) { c.Store = nil },
+		"Emitter": func(c *changes.Config) { c.Emitter = nil },
+		// What an optional part leaves that is not there.
+		"Source must":  func(c *changes.Config) { c.Source = (*changes.File)(nil) },
+		"Format must":  func(c *changes.Config) { c.Format = (*changes.Flagd)(nil) },
+		"Store must":   func(c *changes.Config) { c.Store = (*queue.Memory)(nil) },
+		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+
 		"Interval": func(c *changes.Config) { c.Interval = -1 },
 		"Gather":   func(c *changes.Config) { c.Gather = -1 },
 		"Timeout":  func(c *changes.Config) { c.Timeout = -1 },
@@ -393,6 +401,14 @@ func TestConfigIsChecked(t *testing.T) {
 		"Name":     func(c *changes.Config) { c.Name = strings.Repeat("x", 151) },
 		"begins":   func(c *changes.Config) { c.Format = changes.Keyed("flags", "") },
 		"Keyed":    func(c *changes.Config) { c.Format = changes.KeyedFormat{} },
+		// What is nil within.
+		"Source must":  func(c *changes.Config) { c.Source = (*changes.File)(nil) },
+		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+		"Store must":   func(c *changes.Config) { c.Store = (*queue.Memory)(nil) },
+		"Path must":    func(c *changes.Config) { c.Source = &changes.File{} },
+		"Path":         func(c *changes.Config) { c.Source = &changes.Folder{} },
+		"NewURL":       func(c *changes.Config) { c.Source = &changes.URL{} },
+		"SourceFunc":   func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
 	} {
 		config := good
 		spoil(&config)

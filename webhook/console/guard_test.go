@@ -471,6 +471,7 @@ func TestNewRefuses(t *testing.T) {
 		"a scheme":           func(c *console.Config) { c.Hosts = []string{"http://localhost"} },
 		"a wildcard":         func(c *console.Config) { c.Hosts = []string{"*"} },
 		"an empty host":      func(c *console.Config) { c.Hosts = []string{""} },
+		"a nil pointer":      func(c *console.Config) { c.Switches = (*switches)(nil) },
 		"an empty inspector": func(c *console.Config) { c.Inspector = &webhook.Inspector{} },
 	} {
 		config := good

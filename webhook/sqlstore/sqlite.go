@@ -48,6 +48,10 @@ func OpenSQLite(driver, path string) (*sql.DB, error) {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("%w: the path %q names no file", ErrUnsuitable, path)
 	}
+	// SQLite would wait for the other end of a pipe.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, fmt.Errorf("%w: the SQLite file %s is a pipe, a device or a socket (%v)", ErrUnsuitable, path, info.Mode())
+	}
 	db, err := sql.Open(driver, SQLiteDSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("webhook/sqlstore: open the SQLite file: %w", err)

@@ -168,7 +168,7 @@ func (r *Receiver) accept(ctx context.Context, body []byte, n notice, now time.T
 	}
 	d := &delivery{id: digest([]byte(r.config.Name), body), notice: n, received: now, kept: make(chan struct{})}
 	if len(r.config.Watchers) > 0 {
-		d.edits = slices.DeleteFunc(d.edits, func(e edit) bool { return e.author.ID == "" || len(e.flag) > queue.MaxKey })
+		d.edits = slices.DeleteFunc(d.edits, func(e edit) bool { return !e.lends() || len(e.flag) > queue.MaxKey })
 		d.edits = d.edits[:min(len(d.edits), maxLoans)]
 		if len(d.edits) == 0 {
 			return Accepted, http.StatusOK, "accepted: the watcher looks"

@@ -57,11 +57,7 @@ type SwitchedOff struct {
 // SwitchedOff lists the flags that are switched off and not restored, the oldest
 // first, however long ago that was.
 func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
-	note, err := j.store.Note(ctx, j.queue, stateNote)
-	if err != nil {
-		return nil, err
-	}
-	s, err := decodeState(note.Body, nil)
+	s, err := j.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -198,15 +194,30 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 	}
 	return restored, j.with(ctx, options{emitter: what.Emitter, logger: what.Logger}, func(r *Relay, own *journal) error {
 		if !restored.On {
-			return own.do(ctx, func(s *state) {
-				f := s.flag(off.Target.String())
-				f.Killed, f.Cooling = nil, nil
-			})
+			return own.forget(ctx, off)
 		}
 		return r.restore(ctx, own, what.Toggler, kill{
 			Version: killVersion, Target: off.Target, Flag: off.Flag, On: true, Trigger: TriggerRestore, By: by,
 			At: time.Now().UTC().Truncate(time.Microsecond), Signed: time.Now(),
 		})
+	})
+}
+
+// Forget ends that a flag is listed as switched off, and its cool-downs, and
+// switches nothing: the flag is gone from its flag system, say, or somebody has
+// switched it on there. The flag is named as in [Restoration.Flag].
+func (j *Journal) Forget(ctx context.Context, flag string) (SwitchedOff, error) {
+	off, err := j.find(ctx, flag)
+	if err != nil {
+		return SwitchedOff{}, err
+	}
+	return off, j.with(ctx, options{}, func(_ *Relay, own *journal) error { return own.forget(ctx, off) })
+}
+
+func (j *journal) forget(ctx context.Context, off SwitchedOff) error {
+	return j.do(ctx, func(s *state) {
+		f := s.flag(off.Target.String())
+		f.Killed, f.Cooling = nil, nil
 	})
 }
 

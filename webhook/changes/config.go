@@ -50,7 +50,10 @@ type Config struct {
 	// Gather is how long documents have to stay as they are before they are
 	// believed, so that what is written in several steps counts as one, and a
 	// half-written document does not count at all. Documents that go on changing
-	// are believed after ten times as long. Defaults to 250 ms.
+	// are believed after ten times as long. So are those that may be half of what
+	// is being written and can be read all the same, YAML, TOML and folders that
+	// have become shorter or lack flags; if they go on changing, too, ten times
+	// later still. Defaults to 250 ms.
 	Gather time.Duration
 
 	// Lag is how far the copies of a document that different processes see may be

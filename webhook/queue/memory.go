@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -336,6 +338,28 @@ func (m *Memory) Stats(ctx context.Context, queue string, most int) (Stats, erro
 	stats.Held = lease.owner != "" && now.Before(lease.until)
 	stats.Rest = max(0, lease.rest.Sub(now))
 	return stats, nil
+}
+
+// Noted lists the queues that have a note of this name.
+func (m *Memory) Noted(ctx context.Context, name string) ([]string, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
+	if err := ValidateName("note", name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var names []string
+	for _, queue := range slices.Sorted(maps.Keys(m.queues)) {
+		if m.queues[queue].notes[name].Version > 0 {
+			names = append(names, queue)
+		}
+	}
+	return names, nil
 }
 
 // Queues implements [Store].

@@ -402,13 +402,10 @@ func TestConfigIsChecked(t *testing.T) {
 		"begins":   func(c *changes.Config) { c.Format = changes.Keyed("flags", "") },
 		"Keyed":    func(c *changes.Config) { c.Format = changes.KeyedFormat{} },
 		// What is nil within.
-		"Source must":  func(c *changes.Config) { c.Source = (*changes.File)(nil) },
-		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
-		"Store must":   func(c *changes.Config) { c.Store = (*queue.Memory)(nil) },
-		"Path must":    func(c *changes.Config) { c.Source = &changes.File{} },
-		"Path":         func(c *changes.Config) { c.Source = &changes.Folder{} },
-		"NewURL":       func(c *changes.Config) { c.Source = &changes.URL{} },
-		"SourceFunc":   func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
+		"Path must":  func(c *changes.Config) { c.Source = &changes.File{} },
+		"Path":       func(c *changes.Config) { c.Source = &changes.Folder{} },
+		"NewURL":     func(c *changes.Config) { c.Source = &changes.URL{} },
+		"SourceFunc": func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
 	} {
 		config := good
 		spoil(&config)

@@ -29,7 +29,8 @@
 //	negroni                       r.Context()                    its PanicHandlerFunc captures with a hub of its own:
 //	                                                             errors there show no flags; let sentrynegroni recover
 //	gin                           c or c.Request.Context()       c, and what is derived from it, is used again after the
-//	                                                             request: Fork(c) in goroutines
+//	                                                             request: Fork(c) in goroutines, not SetHubOnContext, which
+//	                                                             ContextWithFallback hides behind the request's hub
 //	echo, sentry-go from 0.49     c.Request().Context()          echo.Context itself is no context
 //	echo, sentry-go before 0.49   sentryecho.GetSpanFromContext  c.Request().Context() has no hub: flags are left out
 //	                              (c).Context()

@@ -211,11 +211,7 @@ func readConfig(file string, env func(string) string) (config, error) {
 	// Of "/a//b" and "/a/../b" nothing would ever arrive, nor of a query.
 	clean := path.Clean(c.Path)
 	if !strings.HasPrefix(c.Path, "/") || taken || strings.ContainsAny(c.Path, "{}?# \t\r\n") || strings.TrimSuffix(c.Path, "/") != strings.TrimSuffix(clean, "/") {
-<<<<<<< HEAD
-		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces, spaces, query and no empty, . or .. part")
-=======
 		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces, spaces, query, dots alone or empty part")
->>>>>>> main
 	}
 	var err error
 	if c.secrets, err = readSecrets(env); err != nil {

@@ -136,9 +136,6 @@ func (r *Relay) start(toggler, owner string, store queue.Store) {
 	j := newJournal(store, QueueName(r.config.Queue, toggler), owner, limits{
 		maxAge: r.config.MaxAge, coolDown: max(r.config.CoolDown, 0), cap: max(r.config.CapPerHour, 0),
 	}, r.config.Hold, r.storeFails)
-	if !r.lossy {
-		j.turn = &turn{journal: j}
-	}
 	r.journals[toggler] = j
 	loading, cancel := context.WithTimeout(r.ctx, time.Second)
 	defer cancel()
@@ -263,12 +260,11 @@ func (r *Relay) endOfOwn(ctx context.Context, a *alert.Alert, kills []asked) []a
 	}
 	var own []asked
 	for _, one := range kills {
-		s, err := r.journals[one.toggler].fresh(ctx)
+		f, err := r.journals[one.toggler].fresh(ctx, one.kill.note())
 		if err != nil {
 			continue
 		}
-		f := s.Flags[one.kill.key()]
-		if one.kill.On && f != nil && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == incident(a) && f.Off.Kill.Identity == one.kill.Identity {
+		if one.kill.On && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == incident(a) && f.Off.Kill.Identity == one.kill.Identity {
 			// Nothing that was signed before says otherwise.
 			one.kill.Signed = f.Off.Kill.Signed
 			own = append(own, one)
@@ -412,8 +408,8 @@ func (r *Relay) abandon() {
 			if err != nil {
 				continue
 			}
-			s, err := j.fresh(ctx)
-			if err == nil && s.applied(&k.kill, entry.ID) {
+			f, err := j.fresh(ctx, k.note())
+			if err == nil && f.applied(entry.ID) {
 				r.lose(&k.kill, ErrNotRecorded)
 				continue
 			}

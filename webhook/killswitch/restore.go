@@ -57,16 +57,19 @@ type SwitchedOff struct {
 // SwitchedOff lists the flags that are switched off and not restored, the oldest
 // first, however long ago that was.
 func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
-	note, err := j.store.Note(ctx, j.queue, stateNote)
-	if err != nil {
-		return nil, err
-	}
-	s, err := decodeState(note.Body, nil)
+	notes, err := j.store.Notes(ctx, j.queue)
 	if err != nil {
 		return nil, err
 	}
 	var all []SwitchedOff
-	for _, f := range s.Flags {
+	for _, note := range notes {
+		if !strings.HasPrefix(note.Name, flagNote) {
+			continue
+		}
+		f, err := decodeFlag(note.Name, note.Body)
+		if err != nil {
+			return nil, err
+		}
 		if k := f.Killed; k != nil {
 			all = append(all, SwitchedOff{
 				Target: k.Kill.Target, Flag: k.Kill.Flag, Alert: k.Kill.Alert, Trigger: k.Kill.Trigger, Since: k.Since, Was: k.Was,
@@ -140,7 +143,7 @@ func (j *Journal) Retry(ctx context.Context, p Pending) error {
 	return j.with(ctx, options{}, func(_ *Relay, own *journal) error {
 		again := k.kill
 		again.At = time.Now().UTC().Truncate(time.Microsecond)
-		err := own.do(ctx, func(s *state) { s.admit(&again, p.ID, own.limits, time.Now()) })
+		err := own.do(ctx, again.note(), func(f *flagState) { f.admit(&again, p.ID, own.limits, time.Now()) })
 		if err != nil {
 			return err
 		}
@@ -198,10 +201,7 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 	}
 	return restored, j.with(ctx, options{emitter: what.Emitter, logger: what.Logger}, func(r *Relay, own *journal) error {
 		if !restored.On {
-			return own.do(ctx, func(s *state) {
-				f := s.flag(off.Target.String())
-				f.Killed, f.Cooling = nil, nil
-			})
+			return own.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) { f.Killed, f.Cooling = nil, nil })
 		}
 		return r.restore(ctx, own, what.Toggler, kill{
 			Version: killVersion, Target: off.Target, Flag: off.Flag, On: true, Trigger: TriggerRestore, By: by,
@@ -213,14 +213,14 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 // restore switches a flag on, as the journal's newest decision.
 func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill) error {
 	id := itemID("restore "+rand.Text(), k.Target)
-	c := &change{id: id, held: true, apply: func(s *state) applied {
+	c := &change{note: k.note(), id: id, held: true, apply: func(f *flagState) applied {
 		k := k
-		if known := s.flag(k.key()).decided(id); known != nil {
+		if known := f.decided(id); known != nil {
 			k.Order = known.Order
 		} else {
-			s.admit(&k, id, j.limits, time.Now())
+			f.admit(&k, id, j.limits, time.Now())
 		}
-		s.flag(k.key()).Cooling = nil
+		f.Cooling = nil
 		return applied{kill: &k, id: id}
 	}}
 	j.mu.Lock()
@@ -231,7 +231,7 @@ func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrStore, ctx.Err())
 	}
-	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored, seq: c.entry.Seq}
+	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored}
 	for {
 		was, err := w.attempt(ctx, &w.kill, id)
 		if err == nil {
@@ -256,7 +256,7 @@ func (w *work) restored(ctx context.Context, was State) error {
 		return ErrOvertaken
 	}
 	k, id := w.kill, w.id
-	if err := w.journal.do(ctx, func(s *state) { s.apply(&k, id, was, time.Now(), w.relay.isRecorded) }); err != nil {
+	if err := w.journal.do(ctx, k.note(), func(f *flagState) { f.apply(&k, id, was, time.Now(), w.relay.isRecorded) }); err != nil {
 		w.putOff(ctx, 0, err)
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
@@ -311,7 +311,7 @@ func (j *Journal) with(ctx context.Context, o options, use func(*Relay, *journal
 	own := newJournal(j.store, j.queue, rand.Text(), limits{maxAge: longestMaxAge, coolDown: 24 * time.Hour}, config.Hold, func(error) {}) // what fails is returned as an error
 	defer r.keepers.Wait()
 	defer cancel()
-	if _, err := own.fresh(ctx); err != nil {
+	if err := own.read(ctx, nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	r.keepers.Go(func() { own.writer(running) })

@@ -32,7 +32,7 @@ type work struct {
 	toggler  Toggler
 	id       string
 	kill     kill
-	seq      int64 // of the item in the queue; 0 while it is not written
+	seq      int64 // of the item in the queue; 0 if the journal knows it
 	tries    int   // before this process had it
 	attempts int   // in this process
 	alone    bool  // nothing else can have switched the flag meanwhile
@@ -103,7 +103,7 @@ func (w *work) written(ctx context.Context, c *change) bool {
 			return false
 		}
 	}
-	w.seq, w.alone = c.entry.Seq, c.result.alone
+	w.alone = c.result.alone
 	if c.result.reason == "" {
 		w.kill = c.stored
 	}
@@ -133,16 +133,16 @@ func (w *work) afterDirect(ctx context.Context, c *change, was State) {
 // fromQueue makes a switch that the queue has: one that failed, that a dead
 // process has left, or one that switches on.
 func (w *work) fromQueue(ctx context.Context) {
-	s, err := w.journal.fresh(ctx)
+	f, err := w.journal.fresh(ctx, w.kill.note())
 	if err != nil {
 		w.putOff(ctx, firstPause, fmt.Errorf("%w: %w", ErrStore, err))
 		return
 	}
-	if s.applied(&w.kill, w.id) {
+	if f.applied(w.id) {
 		w.record(ctx)
 		return
 	}
-	if newer := s.newer(&w.kill); newer != nil {
+	if newer := f.newer(&w.kill); newer != nil {
 		w.giveWay(ctx, newer)
 		return
 	}
@@ -194,11 +194,11 @@ func (w *work) giveWay(ctx context.Context, newer *decided) {
 func (w *work) dispute(ctx context.Context) (*decided, error) {
 	current, newest := &w.kill, (*decided)(nil)
 	for {
-		s, err := w.journal.fresh(ctx)
+		f, err := w.journal.fresh(ctx, w.kill.note())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStore, err)
 		}
-		newer := s.newer(current)
+		newer := f.newer(current)
 		if newer == nil {
 			return newest, nil
 		}
@@ -322,13 +322,13 @@ func (w *work) conclude(ctx context.Context, was State) {
 
 // applied writes down that the switch was made, unless a newer decision says
 // otherwise: then the switch may have landed behind that one's. To write it down
-// is also to look: it is only written to the newest state there is.
+// is also to look: it is only written to the newest note there is.
 func (w *work) applied(ctx context.Context, was State) (disputed bool, err error) {
 	k, id := w.kill, w.id
-	err = w.journal.do(ctx, func(s *state) {
-		newer := s.newer(&k)
+	err = w.journal.do(ctx, k.note(), func(f *flagState) {
+		newer := f.newer(&k)
 		if disputed = newer != nil && newer.Kill.On != k.On; !disputed {
-			s.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+			f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
 		}
 	})
 	return err == nil && disputed, err
@@ -363,8 +363,7 @@ func (w *work) putOff(ctx context.Context, wait time.Duration, err error) {
 func (w *work) giveUp(ctx context.Context, err error) {
 	err = fmt.Errorf("%w: %w", ErrNotSwitched, err)
 	w.relay.report(reportOf(&w.kill, err, w.attempts))
-	k := w.kill
-	_ = w.journal.do(ctx, func(s *state) { s.giveUp(&k) })
+	_ = w.journal.do(ctx, w.kill.note(), func(f *flagState) { f.Cooling = nil }) // the next alert tries again at once
 	_ = w.settle(ctx, queue.Outcome{State: queue.Dead, Reason: errorText(err)})
 }
 

@@ -14,10 +14,10 @@ const confirmWithin = 300 * time.Millisecond
 // admission is a kill that is to be made.
 type admission struct {
 	asked
-	journal  *journal
-	change   *change
-	work     *work         // of a flag that is switched off
-	switched chan struct{} // closed when it is
+	journal *journal
+	change  *change
+	work    *work // of a flag that is switched off
+	ended   *ended
 }
 
 // admit decides which of the kills are new and allowed, as far as this process
@@ -36,9 +36,9 @@ func (r *Relay) admit(ctx context.Context, body string, kills []asked, now time.
 			reason = ReasonRepeat
 			continue
 		}
-		id, switched := itemID(body, one.kill.Target), make(chan struct{})
+		id, ended := itemID(body, one.kill.Target), newEnded()
 		if one.kill.On {
-			r.watched.Store(id, switched) // before it can be made
+			r.watched.Store(id, ended) // before it can be made
 		}
 		c, refused := r.propose(ctx, j, &one, id, now)
 		if refused != "" {
@@ -49,7 +49,7 @@ func (r *Relay) admit(ctx context.Context, body string, kills []asked, now time.
 			}
 			continue
 		}
-		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, switched: switched}))
+		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, ended: ended}))
 	}
 	if len(admitted) == 0 {
 		return nil, reason
@@ -76,7 +76,7 @@ func (r *Relay) propose(ctx context.Context, j *journal, one *asked, id string, 
 func (r *Relay) begin(one *admission) *admission {
 	if !r.config.DryRun && !one.kill.On {
 		one.work = &work{
-			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, switched: one.switched,
+			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, ended: one.ended,
 		}
 		r.works.Go(func() { one.work.direct(r.ctx, one.change) })
 	}
@@ -84,7 +84,7 @@ func (r *Relay) begin(one *admission) *admission {
 }
 
 // await waits, until the answer is due, for the journal to have the kills and for
-// the flags to be switched.
+// the flags to be switched, or never to be.
 func (r *Relay) await(admitted []*admission, d Decision, deadline time.Time) Decision {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -117,25 +117,16 @@ func (r *Relay) await(admitted []*admission, d Decision, deadline time.Time) Dec
 	d.Verdict, d.Reason, d.Status = Acted, ReasonActs, http.StatusOK
 	for _, one := range acting {
 		select {
-		case <-one.switched:
+		case <-one.ended.done:
 		case <-timer.C:
 			timer.Reset(0)
-			if !one.isSwitched() {
-				d.Status = http.StatusAccepted
-			}
+		}
+		if !one.ended.switched() {
+			d.Status = http.StatusAccepted
 		}
 		r.watched.Delete(one.change.id)
 	}
 	return d.about(acting)
-}
-
-func (a *admission) isSwitched() bool {
-	select {
-	case <-a.switched:
-		return true
-	default:
-		return false
-	}
 }
 
 // refused says why the journal did not admit a kill; empty if it did, or has not

@@ -74,15 +74,7 @@ type ownedKill struct {
 }
 
 func (j *journal) item(k *kill, id string) queue.Item {
-	return queue.Item{ID: id, Key: itemKey(k.Target), Body: encoded(ownedKill{*k, j.owner})}
-}
-
-func encoded(v any) []byte {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic("killswitch: it cannot be encoded: " + err.Error()) // strings, numbers and times
-	}
-	return text
+	return queue.Item{ID: id, Key: itemKey(k.Target), Body: k.encode(j.owner)}
 }
 
 func decodeKill(body []byte) (storedKill, error) {

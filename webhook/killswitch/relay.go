@@ -47,8 +47,8 @@ var errNilContext = errors.New("killswitch: the context is nil; pass context.Bac
 // over [MaxAlert], 401 for what is unsigned, forged, empty, or contradicted by
 // its Sentry-Hook-Resource header, 400 for a body that broke off, 500 for one
 // that something has read before, 200 for an authentic alert that does not act or
-// whose flag was switched in time, 202 when the switch goes on in the background,
-// and 503 when too many bodies over 256 KB arrive at once or the relay is closing.
+// whose flag was switched in time, 202 when the switch goes on in the background or
+// has failed for good, and 503 when too many bodies over 256 KB arrive at once or the relay is closing.
 //
 // A flag is switched off at once, by the goroutine that took the alert; the
 // journal is written at the same time. A switch that fails is tried again, by
@@ -70,7 +70,7 @@ type Relay struct {
 	emissions emissions
 	lossy     bool // the store is the relay's own memory
 
-	watched sync.Map // by item, a channel that is closed when it is switched
+	watched sync.Map // by item, the ended of a switch that waits for its turn
 
 	works   sync.WaitGroup     // switches under way
 	hurry   chan struct{}      // closed when nothing is tried again in this process

@@ -37,8 +37,7 @@ type work struct {
 	attempts int   // in this process
 	alone    bool  // nothing else can have switched the flag meanwhile
 	sawOn    bool  // an attempt has found the flag on
-	switched chan struct{}
-	once     sync.Once
+	ended    *ended
 }
 
 // direct switches a flag off at once, while the journal is written, and goes on
@@ -47,11 +46,14 @@ func (w *work) direct(ctx context.Context, c *change) {
 	for {
 		was, err := w.attempt(ctx, &w.kill, w.id)
 		if err == nil {
-			w.made()
+			w.end(true)
 			w.afterDirect(ctx, c, was)
 			return
 		}
 		wait, over := w.judge(err)
+		if over {
+			w.end(false)
+		}
 		if !over && !w.waitUnwritten(ctx, c, wait) {
 			continue
 		}
@@ -164,7 +166,7 @@ func (w *work) fromQueue(ctx context.Context) {
 		w.overtaken(ctx)
 		return
 	}
-	w.made()
+	w.end(true)
 	w.conclude(ctx, was)
 }
 
@@ -272,15 +274,36 @@ func (w *work) judge(err error) (wait time.Duration, over bool) {
 	return wait, false
 }
 
-// made says that the flag is switched.
-func (w *work) made() {
-	w.once.Do(func() {
-		if w.switched != nil {
-			close(w.switched)
-		} else if waiting, found := w.relay.watched.LoadAndDelete(w.id); found {
-			close(waiting.(chan struct{}))
+// ended tells whoever waits for a switch that it was made, or never will be.
+type ended struct {
+	done chan struct{}
+	once sync.Once
+	made bool
+}
+
+func newEnded() *ended { return &ended{done: make(chan struct{})} }
+
+// switched reports whether the switch was made.
+func (e *ended) switched() bool {
+	select {
+	case <-e.done:
+		return e.made
+	default:
+		return false
+	}
+}
+
+// end says that the flag is switched, or never will be.
+func (w *work) end(made bool) {
+	e := w.ended
+	if e == nil {
+		waiting, found := w.relay.watched.LoadAndDelete(w.id)
+		if !found {
+			return
 		}
-	})
+		e = waiting.(*ended)
+	}
+	e.once.Do(func() { e.made = made; close(e.done) })
 }
 
 // conclude writes down that the switch was made, and records it.
@@ -361,6 +384,7 @@ func (w *work) putOff(ctx context.Context, wait time.Duration, err error) {
 
 // giveUp reports a switch that will not be tried again, and leaves it to people.
 func (w *work) giveUp(ctx context.Context, err error) {
+	w.end(false)
 	err = fmt.Errorf("%w: %w", ErrNotSwitched, err)
 	w.relay.report(reportOf(&w.kill, err, w.attempts))
 	_ = w.journal.do(ctx, w.kill.note(), func(f *flagState) { f.Cooling = nil }) // the next alert tries again at once

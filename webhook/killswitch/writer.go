@@ -165,7 +165,7 @@ func (j *journal) write(ctx context.Context, group []*change) error {
 		addition.Owner, addition.Hold = j.owner, j.hold
 	}
 	for name, f := range next {
-		addition.Notes = append(addition.Notes, queue.Note{Name: name, Version: f.version, Body: encoded(f.base)})
+		addition.Notes = append(addition.Notes, queue.Note{Name: name, Version: f.version, Body: f.base.encode()})
 		f.version++
 	}
 	n, err := j.store.Add(ctx, j.queue, addition)

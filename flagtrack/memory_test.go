@@ -465,7 +465,7 @@ func TestLargestTrackerBeside(t *testing.T) {
 	}
 	mustNew(t, WithCapacity(MaxCapacity))
 	tracker := mustNew(t)
-	fresh := func(names int) (*sentry.Hub, time.Duration) {
+	fresh := func(names int) (*sentry.Hub, func() time.Duration) {
 		client, held := newClient(t)
 		hub := sentry.NewHub(client, sentry.NewScope())
 		ctx := sentry.SetHubOnContext(context.Background(), hub)
@@ -473,20 +473,19 @@ func TestLargestTrackerBeside(t *testing.T) {
 			tracker.AddFeatureFlag(ctx, fmt.Sprintf("beside-%06d", i), true)
 		}
 		sweep(hub.Scope()) // or it would be a matter of chance how long ago the last sweep was
-		quickest := time.Hour
-		for range 20 {
+		return hub, func() time.Duration {
 			start := time.Now()
 			hub.CaptureMessage("error")
-			quickest = min(quickest, time.Since(start))
+			took := time.Since(start)
 			if got := strings.Fields(flagsOf(t, held.last(t))); len(got) != min(names, 100) {
 				t.Fatalf("%d flags are shown", len(got))
 			}
 			held.reset()
+			return took
 		}
-		return hub, quickest
 	}
 	before := liveHeap()
-	hub, many := fresh(count)
+	hub, capture := fresh(count)
 	if grown := liveHeap() - before; grown > 1<<20 {
 		t.Errorf("the scope holds %d bytes", grown)
 	}
@@ -504,7 +503,11 @@ func TestLargestTrackerBeside(t *testing.T) {
 	if n := len(tagsOf(t, hub.Scope())); n != 100 {
 		t.Errorf("a sweep leaves %d tags", n)
 	}
-	_, hundred := fresh(100)
+	_, captureHundred := fresh(100)
+	many, hundred := time.Hour, time.Hour
+	for range 200 { // in turn, since the machine does not stand still
+		many, hundred = min(many, capture()), min(hundred, captureHundred())
+	}
 	if many > 3*hundred {
 		t.Errorf("a capture takes %v after %d names, and %v after 100", many, count, hundred)
 	}

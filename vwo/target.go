@@ -23,9 +23,6 @@ type Target struct {
 	Feature string
 }
 
-// String returns "environment/feature".
-func (t Target) String() string { return t.Environment + "/" + t.Feature }
-
 // validate fails with ErrInvalidName.
 func (t Target) validate() error {
 	return errors.Join(checkName("environment", t.Environment), checkName("feature", t.Feature))

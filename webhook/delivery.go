@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -24,8 +25,10 @@ type delivery struct {
 	// guilty says that a change died alone of a refused request, and none was
 	// delivered since.
 	guilty bool
-	// failures is how many requests have failed in a row.
+	// failures is how many requests have failed in a row, and failed the Seq of
+	// the change at the head of the last one.
 	failures int
+	failed   int64
 
 	// Kept for their memory.
 	seen    map[string]struct{}
@@ -54,6 +57,7 @@ func (d *delivery) handle(ctx context.Context, entries []queue.Entry) ([]queue.O
 		case ctx.Err() != nil:
 			return nil, 0 // broken off by Close, or the lease has ended
 		default:
+			d.failed = batch[0].Seq
 			return nil, d.pause(len(batch), err)
 		}
 	}
@@ -169,6 +173,7 @@ func (d *delivery) refused(entry queue.Entry, err error) ([]queue.Outcome, time.
 		d.guilty = true
 		return outcomes, 0
 	}
+	d.failed = math.MaxInt64 // it is not this change, so that the next one proves nothing
 	return outcomes, d.pause(1, err)
 }
 
@@ -255,6 +260,19 @@ func (d *delivery) report(r queue.Report) {
 	d.log.Error(what,
 		"queue", d.queue, "wait", r.Wait, "failures", r.Failures, "error", r.Err)
 	d.events.send(Event{Kind: EventPaused, Queue: d.queue, Err: r.Err, Wait: r.Wait, Failures: r.Failures})
+}
+
+// look ends a pause whose changes are settled, as [queue.Config.Due]: by another
+// process, which found Sentry mended, or by a person. This one may have nothing to
+// send for days, and would say for as long that it is paused.
+func (d *delivery) look(due []queue.Entry) {
+	if d.failures == 0 || len(due) > 0 && due[0].Seq <= d.failed {
+		return
+	}
+	if !d.guilty {
+		d.failures = 0
+	}
+	d.works(func(t *trouble) { t.sentry = failures{} })
 }
 
 func (d *delivery) works(change func(*trouble)) {

@@ -289,6 +289,7 @@ func (e *Emitter) deliver(ctx context.Context, name string) error {
 		Deadline: e.client.longest() + time.Second,
 		Poll:     e.config.PollInterval,
 		Wake:     e.state.wakes[name],
+		Due:      d.look,
 		Settled:  func([]queue.Outcome) { e.state.changed() },
 		Report:   d.report,
 	}, d.handle)

@@ -487,3 +487,60 @@ func TestEmitterWithAHostileLogger(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestPauseThatSomebodyElseEnds: a process says that it is paused for as long as
+// what it failed with waits, not until it has something to deliver again.
+func TestPauseThatSomebodyElseEnds(t *testing.T) {
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusUnauthorized, http.StatusBadRequest} {
+		for name, end := range map[string]func(t *testing.T, r *rig){
+			"another process delivers": func(t *testing.T, r *rig) {
+				r.server.Recover()
+				other := newEmitter(t, r.client, r.store, webhook.EmitterConfig{PollInterval: 20 * time.Millisecond})
+				time.Sleep(2 * time.Minute)
+				closeEmitters(t, other)
+			},
+			"a person gives them up": func(t *testing.T, r *rig) {
+				inspector := r.emitter.Inspector()
+				entries, err := inspector.List(t.Context(), queue.Filter{States: []queue.State{queue.Waiting}})
+				if err == nil {
+					_, err = inspector.Discard(t.Context(), entries...)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				emitterTest(t, rigConfig{}, func(t *testing.T, r *rig) {
+					r.server.FailAlways(webhooktest.Status(status))
+					r.emit(numberedChanges(5)...)
+					time.Sleep(10 * time.Second)
+					dead := 0
+					if status == http.StatusBadRequest {
+						dead = 5 // each refused alone, with a pause before the next
+					} else if !r.counts(5, 0).Paused {
+						t.Fatal("it does not say that it is paused")
+					}
+					end(t, r)
+					time.Sleep(2 * time.Minute)
+					if stats := r.counts(0, dead); stats.Paused || stats.Failures != 0 || stats.LastError != nil || !stats.PausedSince.IsZero() {
+						t.Errorf("nothing waits, and it is paused: %+v", stats)
+					}
+					// The next outage is another one.
+					r.server.FailAlways(webhooktest.Status(http.StatusServiceUnavailable))
+					began := time.Now()
+					r.emit(someChange("later"))
+					time.Sleep(time.Minute)
+					if stats := r.counts(1, dead); !stats.Paused || stats.PausedSince.Before(began) {
+						t.Errorf("%v after an outage began: %+v", time.Since(began), stats)
+					}
+					r.server.Recover()
+					r.close()
+					if r.kinds()[webhook.EventResumed] < 2 {
+						t.Errorf("it was not said that the pauses ended: %v", r.kinds())
+					}
+				})
+			})
+		}
+	}
+}

@@ -172,7 +172,8 @@ type EmitterStats struct {
 	// Paused says that delivery waits after a failure, of this process or of
 	// another one: set an alarm on it. Failures is how many there were in a row
 	// here, PausedSince when the first was, and LastError the last one; they are
-	// zero when another process has failed.
+	// zero when another process has failed, and again when one has delivered what
+	// this one failed with.
 	Paused      bool
 	PausedSince time.Time
 	Failures    int

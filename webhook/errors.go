@@ -116,17 +116,21 @@ type AnswerError struct {
 	// what kind of answer it is; empty when there is nothing to say.
 	Detail string
 
-	kind  error // one of the sentinels
-	cause error // of a missing answer
+	kind   error  // one of the sentinels
+	advice string // instead of the sentinel's text
+	cause  error  // of a missing answer
 }
 
 // Error says what happened and what to do.
 func (e *AnswerError) Error() string {
 	var b strings.Builder
-	if e.kind == nil { // made by hand
-		b.WriteString("webhook: an answer")
-	} else {
+	switch {
+	case e.advice != "":
+		b.WriteString(e.advice)
+	case e.kind != nil:
 		b.WriteString(e.kind.Error())
+	default: // made by hand
+		b.WriteString("webhook: an answer")
 	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, " (status %d)", e.Status)

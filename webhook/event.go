@@ -24,7 +24,8 @@ const (
 	// waits for Wait: Err says why, Failures how often in a row. It comes with
 	// each failure.
 	EventPaused
-	// EventResumed means that delivery works again after a pause.
+	// EventResumed means that delivery works again after a pause, or that what it
+	// waited with is settled: another process has delivered it, say.
 	EventResumed
 	// EventUnattended means that in Queue, which is not this emitter's, something
 	// waits and nobody works on it: after its name or the organisation was

@@ -95,7 +95,7 @@ type LogEntry struct {
 func (c *Client) Logs(ctx context.Context, token string, query LogsQuery) iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
 		if err := c.logs(ctx, strings.TrimSpace(token), query, func(e LogEntry) bool { return yield(e, nil) }); err != nil {
-			yield(LogEntry{}, fmt.Errorf("webhook: read the flag log (the token needs the scope org:read): %w", err))
+			yield(LogEntry{}, fmt.Errorf("webhook: read the flag log: %w", err))
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (c *Client) logs(ctx context.Context, token string, query LogsQuery, yield 
 		return err
 	}
 	if !validToken(token) {
-		return errors.New("webhook: the token is empty or no token; create one in Sentry under User Auth Tokens")
+		return errors.New("webhook: the token is empty or no token; create one in Sentry under User Auth Tokens, with the scope org:read")
 	}
 	if c.shownNames {
 		query.Flags = slices.Clone(query.Flags)
@@ -166,10 +166,21 @@ func (c *Client) logsPage(ctx context.Context, token string, values url.Values) 
 	return readLogs(ctx, response)
 }
 
+// logsAdvice is what to do where it is not what it is for a change that is sent.
+var logsAdvice = map[error]string{
+	ErrUnauthorized: "webhook: the token is not authorized; it needs the scope org:read and an owner who belongs to the organisation, and must not be an organisation's",
+	ErrNotFound:     "webhook: not found; check the URL's organisation, that the token's owner belongs to it, and that the server has a flag log",
+	ErrRefused:      "webhook: the server does not understand the question; it may be too old, or a proxy has changed it",
+}
+
 // readLogs reads one page and the cursor of the next, empty if there is none.
 func readLogs(ctx context.Context, response *http.Response) ([]LogEntry, string, error) {
 	if response.StatusCode/100 != 2 {
-		return nil, "", interpret(ctx, response, 0)
+		err := interpret(ctx, response, 0)
+		if answer, ok := errors.AsType[*AnswerError](err); ok {
+			answer.advice = logsAdvice[answer.kind]
+		}
+		return nil, "", err
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxLogsAnswer+1))
 	if err != nil {

@@ -81,7 +81,7 @@ func TestLogsRefuses(t *testing.T) {
 		"header in token": {"a\r\nb", webhook.LogsQuery{}, "token"},
 		"only a start":    {"t", webhook.LogsQuery{Start: now}, "both Start and End"},
 		"end first":       {"t", webhook.LogsQuery{Start: now, End: now}, "before End"},
-		"wrong token":     {"secret-token", webhook.LogsQuery{}, "not authorized"},
+		"wrong token":     {"secret-token", webhook.LogsQuery{}, "the token is not authorized; it needs the scope org:read"},
 	} {
 		_, err := readLog(t.Context(), client, tc.token, tc.query)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -90,6 +90,9 @@ func TestLogsRefuses(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret-token") {
 			t.Errorf("%s: the error shows the token", name)
 		}
+		if err != nil && strings.Contains(err.Error(), "signing secret") {
+			t.Errorf("%s: the log is not read with the secret: %v", name, err)
+		}
 	}
 	if _, err := readLog(t.Context(), client, "wrong", webhook.LogsQuery{}); !errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("a wrong token: %v", err)
@@ -97,6 +100,33 @@ func TestLogsRefuses(t *testing.T) {
 	var none context.Context
 	if _, err := readLog(none, client, "t", webhook.LogsQuery{}); err == nil {
 		t.Error("no context")
+	}
+}
+
+// TestLogsAdvice: what a status means for a read is about the token and the log.
+func TestLogsAdvice(t *testing.T) {
+	for status, want := range map[int]struct {
+		is   error
+		says string
+	}{
+		http.StatusUnauthorized: {webhook.ErrUnauthorized, "org:read"},
+		http.StatusForbidden:    {webhook.ErrUnauthorized, "org:read"},
+		http.StatusNotFound:     {webhook.ErrNotFound, "the token's owner"},
+		http.StatusBadRequest:   {webhook.ErrRefused, "the question"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		client, err := webhook.NewClient(webhook.Config{
+			URL:     server.URL + "/api/0/organizations/acme/flags/hooks/provider/generic/",
+			Secrets: []signing.Secret{signing.NewSecret(webhooktest.DefaultSecret)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = readLog(t.Context(), client, "t", webhook.LogsQuery{})
+		if !errors.Is(err, want.is) || !strings.Contains(err.Error(), want.says) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "fewer changes") {
+			t.Errorf("%d: %v", status, err)
+		}
+		server.Close()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -305,17 +306,20 @@ func TestCheckProvesURLAndSecret(t *testing.T) {
 	if err := client.Check(t.Context()); !errors.Is(err, webhook.ErrUnauthorized) {
 		t.Errorf("no secret saved: %v", err)
 	}
-	for status, want := range map[int]error{401: webhook.ErrUnauthorized, 404: webhook.ErrNotFound} {
-		_, stranger := newPair(t, webhooktest.Config{UnknownOrganization: status}, func(c *webhook.Config) {
-			c.URL = strings.Replace(c.URL, "/acme/", "/nobody/", 1)
-		})
-		if err := stranger.Check(t.Context()); !errors.Is(err, want) {
-			t.Errorf("unknown organisation: %v, want %v", err, want)
-		}
+	_, stranger := newPair(t, webhooktest.Config{}, func(c *webhook.Config) {
+		c.URL = strings.Replace(c.URL, "/acme/", "/nobody/", 1)
+	})
+	if err := stranger.Check(t.Context()); !errors.Is(err, webhook.ErrUnauthorized) {
+		t.Errorf("unknown organisation: %v", err)
 	}
-	_, old := newPair(t, webhooktest.Config{NotEnabled: true}, nil)
-	if err := old.Check(t.Context()); !errors.Is(err, webhook.ErrNotFound) {
-		t.Errorf("a server without the feature: %v", err)
+	for _, older := range []webhooktest.Fault{
+		webhooktest.Status(http.StatusNotFound), // of an unknown organisation
+		webhooktest.Answer(http.StatusNotFound, "application/json", `"Not enabled."`),
+	} {
+		server.Fail(older)
+		if err := client.Check(t.Context()); !errors.Is(err, webhook.ErrNotFound) {
+			t.Errorf("an older server: %v", err)
+		}
 	}
 	if stored := server.Changes(); len(stored) != 0 {
 		t.Errorf("Check has written %v", stored)

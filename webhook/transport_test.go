@@ -67,7 +67,7 @@ func TestAnswersThatAreNoneOfSentrys(t *testing.T) {
 			transport := &http.Transport{}
 			defer transport.CloseIdleConnections()
 			client := newTestClient(t, func(c *Config) {
-				c.Host, c.HTTPClient, c.Timeout = rawServer(t, tc.answer), &http.Client{Transport: transport}, 5*time.Second
+				c.Host, c.HTTPClient, c.Timeout = rawServer(t, tc.answer), &http.Client{Transport: transport}, time.Minute
 			})
 			change := valid
 			change.CreatedBy = Author{ID: "jane.doe@example.com", Type: AuthorEmail}
@@ -76,7 +76,7 @@ func TestAnswersThatAreNoneOfSentrys(t *testing.T) {
 			if !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
-			if took := time.Since(start); took > 4*time.Second {
+			if took := time.Since(start); took > 50*time.Second {
 				t.Errorf("took %v", took)
 			}
 			for e := err; e != nil; e = unwrapAny(e) {

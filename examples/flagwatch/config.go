@@ -145,6 +145,9 @@ func (s fileSource) source(c config) (changes.Source, error) {
 		if target, err = environ.Secret(c.env, s.URLFrom); err != nil {
 			return nil, err
 		}
+		if target == "" {
+			return nil, fmt.Errorf("url_from: %s or %s_FILE must be set", s.URLFrom, s.URLFrom)
+		}
 	}
 	for name, from := range s.Headers {
 		if value, err := environ.Secret(c.env, from); err != nil || value == "" {

@@ -93,7 +93,7 @@ func playDemo(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.stop(ctx)) }()
-	fmt.Fprintf(out, "Watching a file of flagd and one of GO Feature Flag; %s stands in for Sentry.\nWhat the files say at first is what changes are counted from.\n\n", d.sentry.Host())
+	fmt.Fprintf(out, "Watching a file of flagd and one of GO Feature Flag; %s stands in for Sentry.\nWhat the files say at first is what changes are counted from.\n\n", d.sentry.BaseURL())
 	for _, edit := range demoEdits {
 		if err := d.make(ctx, edit); err != nil {
 			return fmt.Errorf("%s: %w", edit.what, err)

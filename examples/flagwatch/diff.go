@@ -103,18 +103,34 @@ func readPath(ctx context.Context, format changes.Format, path string) (changes.
 // pipe is what a shell gives for <(git show main:flags.json): it is read once, to
 // its end.
 func pipe(path string) changes.Source {
-	return changes.SourceFunc(filepath.Base(path), func(context.Context) (map[string][]byte, error) {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
+	return changes.SourceFunc(filepath.Base(path), func(ctx context.Context) (map[string][]byte, error) {
+		var content []byte
+		var err error
+		read := make(chan struct{})
+		go func() { // whoever should write may never come
+			defer close(read)
+			content, err = readPipe(path)
+		}()
+		select {
+		case <-read:
+			return map[string][]byte{"document": content}, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
-		defer func() { _ = file.Close() }()
-		content, err := io.ReadAll(io.LimitReader(file, changes.DefaultLimit+1))
-		if len(content) > changes.DefaultLimit {
-			return nil, changes.ErrTooLarge
-		}
-		return map[string][]byte{"document": content}, err
 	})
+}
+
+func readPipe(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(io.LimitReader(file, changes.DefaultLimit+1))
+	if len(content) > changes.DefaultLimit {
+		return nil, changes.ErrTooLarge
+	}
+	return content, err
 }
 
 // editJSON is a change as -json prints it.

@@ -110,6 +110,9 @@ func (d gitDiff) report(ctx context.Context, list []webhook.Change) (*gitlog.Rep
 	for _, refusal := range done.Refused {
 		fmt.Fprintf(d.trouble, "flagwatch: diff: %s %q: %v\n", refusal.Change.Action, shown(refusal.Change.Flag), refusal.Err)
 	}
+	if done.Twice > 0 {
+		fmt.Fprintf(d.trouble, "flagwatch: diff: Sentry's log has %d of these twice: another run reported the same commits at the same time; let one follow the other\n", done.Twice)
+	}
 	return &done, err
 }
 
@@ -186,6 +189,7 @@ type problemJSON struct {
 type reportJSON struct {
 	Sent    int `json:"sent"`
 	There   int `json:"there"`
+	Twice   int `json:"twice,omitempty"`
 	Refused int `json:"refused"`
 }
 
@@ -204,7 +208,7 @@ func (d gitDiff) json(log gitlog.Log, done *gitlog.Reported) logJSON {
 		out.Problems = append(out.Problems, problemJSON{problem.Commit, problem.Err.Error()})
 	}
 	if done != nil {
-		out.Report = &reportJSON{done.Sent, done.There, len(done.Refused)}
+		out.Report = &reportJSON{done.Sent, done.There, done.Twice, len(done.Refused)}
 	}
 	return out
 }

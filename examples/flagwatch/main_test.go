@@ -197,6 +197,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"none of":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"x","file":"x"}]}`, secret},
 		"one of file":         {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","url":"y"}]}`, secret},
 		"TOKEN_FILE must be":  {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url":"http://x/y","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
+		"URL_FILE must be":    {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"unleash","url_from":"URL"}]}`, secret},
 		"belongs to a folder": {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","pattern":"*.json"}]}`, secret},
 		"belongs to a url":    {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","file":"x","headers_from":{"Authorization":"TOKEN"}}]}`, secret},
 		"Pattern":             {`{"store":` + quote(filepath.Join(folder, "x.db")) + `,"allow_http":true,"sources":[{"format":"flagd","folder":"x","pattern":"[*"}]}`, secret},
@@ -251,7 +252,7 @@ func TestServe(t *testing.T) {
 	base := "http://" + <-address
 	until := func(path, want string) int {
 		t.Helper()
-		for range 400 {
+		for range 4800 {
 			if status, body := get(t, base+path); strings.Contains(body, want) {
 				return status
 			}
@@ -266,7 +267,7 @@ func TestServe(t *testing.T) {
 	until("/metrics", `flagwatch_flags{source="flagd:flags.json"} 2`)
 	time.Sleep(200 * time.Millisecond)
 	write(t, flags, strings.Replace(demoFlagd, "ENABLED", "DISABLED", 1))
-	wait, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if all, err := sentry.WaitChanges(wait, 1); err != nil || all[0].Flag != "new-checkout" {
 		t.Errorf("%v, %v", all, err)
@@ -296,7 +297,7 @@ func TestRestart(t *testing.T) {
 		Sources: []fileSource{{Format: "flagd", File: flags}}, env: none, database: func() string { return "" },
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{signing.NewSecret(sentrySecret)},
 	}
-	wait, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	start := func() *service {
 		s, err := newService(c, slog.New(slog.DiscardHandler)) //nolint:contextcheck // it is closed

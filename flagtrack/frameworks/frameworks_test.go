@@ -216,7 +216,7 @@ func run(t *testing.T, f framework, which string) {
 	}
 	requests.Wait()
 	// A transaction is captured when the handler has returned, which may be after its answer.
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && transactions() < parallel; {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && transactions() < parallel; {
 		time.Sleep(time.Millisecond)
 	}
 	if n := transactions(); n != parallel {

@@ -42,7 +42,8 @@ const usage = `usage:
       says what waits and since when, what is dead, whether delivery is paused, and
       what waits or is dead elsewhere in the store
   %[1]s list [-state dead] [-flag name] [-limit n] [-before seq] [-reasons] [-json]
-      lists changes, the newest first: waiting, dead, delivered, discarded or all;
+      lists changes, the newest first: waiting, dead, delivered, discarded or all,
+      100 of them unless -limit says otherwise, where 0 is no limit;
       with -reasons, how many of the dead have which reason
   %[1]s show [-json] id...
       shows all that is known of changes
@@ -75,8 +76,12 @@ func (c Command) Run(ctx context.Context, args []string) int {
 		"status": r.status, "resume": r.resume, "list": r.list, "show": r.show, "correct": r.correct, "replay": r.replay, "discard": r.discard,
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
+		help := len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help" || args[0] == "help")
+		if len(args) > 0 && !help {
+			fmt.Fprintf(c.Stderr, "%s: there is no %q\n", c.Name, args[0])
+		}
 		fmt.Fprintf(c.Stderr, usage, c.Name)
-		if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "help") {
+		if help {
 			return OK
 		}
 		return Usage

@@ -130,6 +130,32 @@ func TestList(t *testing.T) {
 	x.does(queuecmd.Failed, []string{"show", "1-a", "none"}, "flag: too long", `no change "none"`)
 }
 
+// TestListThatIsNotAll: whoever reads a hundred lines must not take them for all.
+func TestListThatIsNotAll(t *testing.T) {
+	x := newTerminal(t)
+	for i := range 5 {
+		x.add(fmt.Sprint("id-", i), "flag", "flag: too long")
+	}
+	for _, c := range []struct {
+		args   []string
+		listed int
+		more   string
+	}{
+		{[]string{"list", "-limit", "2"}, 2, fmt.Sprintf("-before %d lists on", x.entry("id-3").Seq)},
+		{[]string{"list", "-json", "-limit", "4"}, 4, fmt.Sprintf("-before %d lists on", x.entry("id-1").Seq)},
+		{[]string{"list", "-limit", "5"}, 5, ""},
+		{[]string{"list", "-limit", "6"}, 5, ""},
+		{[]string{"list", "-limit", "0"}, 5, ""},
+		{[]string{"list", "-limit", "2", "-state", "waiting"}, 0, ""},
+		{[]string{"list", "-limit", "2", "-before", fmt.Sprint(x.entry("id-2").Seq)}, 2, ""},
+	} {
+		status, stdout, stderr := x.run(c.args...)
+		if n := strings.Count(stdout, "id-"); status != queuecmd.OK || n != c.listed || !strings.Contains(stderr, c.more) || c.more == "" && stderr != "" {
+			t.Errorf("%q: status %d, %d listed, %q", c.args, status, n, stderr)
+		}
+	}
+}
+
 func TestCorrect(t *testing.T) {
 	x := newTerminal(t)
 	long := strings.Repeat("x", 150)

@@ -36,14 +36,30 @@ func (r *run) list() (*flag.FlagSet, func(context.Context, []string) error) {
 			return r.listReasons(ctx)
 		}
 		out := r.table("ID", "SEQ", "STATE", "SINCE", "ACTION", "FLAG", "BY", "REASON")
-		err := r.walk(ctx, queue.Filter{States: wanted, Key: *name, Before: *before}, *limit, func(entries []queue.Entry) error {
+		filter := queue.Filter{States: wanted, Key: *name, Before: *before}
+		listed := 0
+		err := r.walk(ctx, filter, *limit, func(entries []queue.Entry) error {
 			for _, e := range entries {
 				out.line(viewOf(e))
+				listed, filter.Before = listed+1, e.Seq
 			}
 			return out.err
 		})
-		return errors.Join(err, out.end())
+		if err = errors.Join(err, out.end()); err != nil || listed == 0 || listed != *limit {
+			return err
+		}
+		return r.tellOfMore(ctx, filter)
 	}
+}
+
+// tellOfMore says, beside the list and not in it, that it is not all.
+func (r *run) tellOfMore(ctx context.Context, filter queue.Filter) error {
+	filter.Newest, filter.Limit = true, 1
+	older, err := r.inspector.List(ctx, filter)
+	if err == nil && len(older) > 0 {
+		fmt.Fprintf(r.Stderr, "%s: there are older ones: -before %d lists on, -limit 0 lists all\n", r.Name, filter.Before)
+	}
+	return err
 }
 
 // allReasons is more than anybody has dead.

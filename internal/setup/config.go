@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ func ReadConfig(path string, into any) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // an editor's byte order mark
 	if err = json.Unmarshal(raw, into, json.RejectUnknownMembers(true)); errors.Is(err, json.ErrUnknownName) {
 		err = fmt.Errorf("unknown field: %w", err)
 	}

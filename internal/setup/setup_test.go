@@ -33,6 +33,7 @@ func TestReadConfig(t *testing.T) {
 	for content, problem := range map[string]string{
 		`{"wait": "15m"}`:                "",
 		`{"wait": "15m"} ` + "\n":        "",
+		"\ufeff{\"wait\": \"15m\"}\r\n":  "",
 		`{"wait": "15m"} {}`:             "after top-level value",
 		`{"wait": "15m"} x`:              "after top-level value",
 		`{"wait": "soon"}`:               "duration",

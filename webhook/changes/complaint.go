@@ -58,14 +58,15 @@ func (c *complaint) over() bool {
 
 // trouble says what is wrong.
 func (w *Watcher) trouble(err error) {
-	now := time.Now()
+	now, due := time.Now(), false
 	w.count(func(s *Stats) {
 		if s.Problem == nil {
 			s.Since = now
 		}
 		s.Problem = err
+		due = w.complaint.due(err, now)
 	})
-	if !w.complaint.due(err, now) {
+	if !due {
 		return
 	}
 	consequence := "the last good snapshot stays; nothing is reported until this is mended"
@@ -78,8 +79,12 @@ func (w *Watcher) trouble(err error) {
 }
 
 func (w *Watcher) fine() {
-	w.count(func(s *Stats) { s.Problem, s.Since = nil, time.Time{} })
-	if w.complaint.over() {
+	over := false
+	w.count(func(s *Stats) {
+		s.Problem, s.Since = nil, time.Time{}
+		over = w.complaint.over()
+	})
+	if over {
 		w.config.Logger.Info("changes: can look again", "source", w.config.Name)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -93,8 +94,17 @@ type Config struct {
 // maxSourceName leaves room for what the store's names have beside it.
 const maxSourceName = 150
 
+// isNil reports whether there is nothing in an interface, or a nil pointer.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
 func (c Config) withDefaults() Config {
-	if c.Source != nil && c.Format != nil {
+	if !isNil(c.Source) && !isNil(c.Format) {
 		c.Name = cmp.Or(c.Name, c.Format.Name()+":"+c.Source.Name())
 	}
 	c.Interval = cmp.Or(c.Interval, time.Second)
@@ -103,7 +113,7 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit
-		if own, ok := c.Source.(interface{ limit() int64 }); ok {
+		if own, ok := c.Source.(interface{ limit() int64 }); ok && !isNil(c.Source) {
 			c.Limit = max(c.Limit, own.limit())
 		}
 	}
@@ -113,13 +123,13 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	switch {
-	case c.Source == nil:
+	case isNil(c.Source):
 		return invalid("Source", "must be set")
-	case c.Format == nil:
+	case isNil(c.Format):
 		return invalid("Format", "must be set")
-	case c.Emitter == nil:
+	case isNil(c.Emitter):
 		return invalid("Emitter", "must be set")
-	case c.Store == nil:
+	case isNil(c.Store):
 		return invalid("Store", "must be set: the emitter's")
 	case c.Interval < 0 || c.Gather < 0 || c.Timeout < 0 || c.Limit < 0 || c.AuthorWait < 0:
 		return invalid("Interval, Gather, Timeout, Limit and AuthorWait", "must not be negative")

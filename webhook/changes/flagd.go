@@ -96,7 +96,8 @@ func (f Flagd) read(document value) (Definitions, error) {
 		if err := r.list(flags.of.values, set); err != nil {
 			return Definitions{}, err
 		}
-	case null: // which flagd takes for no flags
+	case null: // which flagd takes for no flags, and YAML is where it breaks off
+		return Definitions{}, errors.New(`its "flags" are null; a document without flags says "flags": {}`)
 	case nothing:
 		return Definitions{}, errors.New(`it has no "flags"; a document without flags says "flags": {}`)
 	default:

@@ -95,7 +95,7 @@ func readDocument(format Format, name string, content []byte) (d Definitions, er
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = unreadable(errors.New("its format panicked"))
+			err = unreadable(panicked("the format", cause))
 		}
 	}()
 	d, err = format.Read(name, content)
@@ -204,15 +204,43 @@ func (d *Definitions) skip(flag, reason string) {
 }
 
 // merge adds the definitions of a further document. What both have counts in
-// both: which of them an evaluation takes is the flag system's business.
+// both unless it is the same: which of them an evaluation takes is the flag
+// system's business.
 func (d *Definitions) merge(other Definitions) {
 	d.skipped = append(d.skipped, other.skipped...)
 	if d.flags == nil {
 		d.flags = make(map[string]definition, len(other.flags))
 	}
+	var e encoder
 	for _, flag := range other.inOrder() {
-		d.addTo(flag, other.flags[flag])
+		for part := new(other.flags[flag]); part != nil; part = part.next {
+			one := *part
+			one.next = nil
+			if !d.has(flag, one, &e) {
+				d.addTo(flag, one)
+			}
+		}
 	}
+}
+
+// has reports whether a flag is defined in just this way already, as it is while
+// somebody moves it from one document to another: whichever is taken, it is
+// evaluated alike.
+func (d *Definitions) has(flag string, def definition, e *encoder) bool {
+	first, there := d.flags[flag]
+	if !there {
+		return false
+	}
+	sum, err := def.digest(e)
+	for part := &first; part != nil && err == nil; part = part.next {
+		one := *part
+		one.next = nil
+		var known digest
+		if known, err = one.digest(e); err == nil && known == sum && one.on == def.on {
+			return true
+		}
+	}
+	return false
 }
 
 // addTo adds a definition of a flag that may have some already.

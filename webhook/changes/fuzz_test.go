@@ -20,7 +20,7 @@ func fuzzFormat(f *testing.F, format changes.Format, seeds ...string) {
 		for _, name := range []string{"x.json", "x.yaml", "x.toml", "x"} {
 			start := time.Now()
 			first, err := format.Read(name, content)
-			if time.Since(start) > 10*time.Second {
+			if time.Since(start) > time.Minute {
 				t.Errorf("%s: takes %v", name, time.Since(start))
 			}
 			if err != nil {

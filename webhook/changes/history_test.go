@@ -49,8 +49,9 @@ var writers = []struct {
 
 func joined(r *rand.Rand, m model, separator string, each func(flag string, n int) string) string {
 	var parts []string
+	flags := slices.Sorted(maps.Keys(m))
 	for _, i := range r.Perm(len(m)) {
-		flag := slices.Sorted(maps.Keys(m))[i]
+		flag := flags[i]
 		parts = append(parts, each(flag, m[flag]))
 	}
 	return strings.Join(parts, separator)
@@ -181,7 +182,7 @@ func TestHistories(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 7))
 			h := history{t: t, r: r, store: newStore(t), place: &place{t: t, path: path}, now: model{"flag-0": 1, "flag-1": 1}}
-			h.config = changes.Config{Source: &changes.File{Path: path}, Format: w.format, Store: h.store, Lag: 5 * time.Second}
+			h.config = changes.Config{Source: &changes.File{Path: path}, Format: w.format, Store: h.store, Lag: 5 * time.Second, Interval: 2 * time.Second}
 			h.place.put(r, w.write(r, h.now))
 			h.watcher = watch(t, h.config)
 			h.quiet()
@@ -353,9 +354,12 @@ func (l *lagging) content() []byte {
 // to come once, whatever it was merged with. One flag is edited each time, and
 // each edit moves a step on: to go back a step would create one again.
 func TestReplicas(t *testing.T) {
-	n := 60
-	if testing.Short() || raceEnabled {
+	n := 20
+	switch {
+	case testing.Short() || raceEnabled:
 		n = 2
+	case os.Getenv("SENTRYFLAGS_TEST_CRASH") == "full":
+		n = 60
 	}
 	total := 0
 	for seed := range n {

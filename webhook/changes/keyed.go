@@ -117,7 +117,7 @@ func (f KeyedFormat) Read(name string, content []byte) (Definitions, error) {
 	missing := 0
 	for _, pointer := range f.places {
 		at := document.at(pointer)
-		if at.kind == nothing {
+		if at.kind <= null { // YAML that breaks off has null there
 			missing++
 			continue
 		}
@@ -126,7 +126,7 @@ func (f KeyedFormat) Read(name string, content []byte) (Definitions, error) {
 		}
 	}
 	if missing == len(f.places) {
-		return Definitions{}, fmt.Errorf("there is nothing at %q", f.places[0])
+		return Definitions{}, fmt.Errorf("there is nothing at %q; a document without flags says {} or [] there", f.places[0])
 	}
 	return found, nil
 }
@@ -141,8 +141,6 @@ type keyedReader struct {
 
 func (f *keyedReader) read(found *Definitions, pointer string, at value) error {
 	switch {
-	case at.kind == null:
-		return nil
 	case at.kind == array && f.name != nil:
 	case at.kind == object && f.name == nil:
 	default:

@@ -77,19 +77,16 @@ func TestLargeDocumentsCanBeRead(t *testing.T) {
 		t.Skip("it takes half a gigabyte")
 	}
 	const flags = 20_000
-	path := filepath.Join(t.TempDir(), "flags.json")
-	put := func(last string) {
-		var document strings.Builder
-		document.WriteString(`{"flags":{`)
-		for i := range flags {
-			fmt.Fprintf(&document, `"flag-%d":{"variants":{"on":true,"off":false},"defaultVariant":"on","targeting":{"in":[{"var":"id"},["%s"]]}},`, i, strings.Repeat("x", large/flags-100))
-		}
-		document.WriteString(`"last":` + last + `}}`)
-		write(t, path, document.String())
+	path, long := filepath.Join(t.TempDir(), "flags.json"), strings.Repeat("x", large/flags-100)
+	var document strings.Builder
+	document.Grow(2 * large)
+	document.WriteString(`{"flags":{`)
+	for i := range flags {
+		fmt.Fprintf(&document, `"flag-%d":{"variants":{"on":true,"off":false},"defaultVariant":"on","targeting":{"in":[{"var":"id"},["%s"]]}},`, i, long)
 	}
 	var read [2]changes.Definitions
 	for i, last := range []string{`{"variants":{"on":1}}`, `{"variants":{"on":2}}`} {
-		put(last)
+		write(t, path, document.String()+`"last":`+last+`}}`)
 		var err error
 		if read[i], err = changes.Read(t.Context(), &changes.File{Path: path, Limit: 2 * large}, changes.Flagd{}); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,10 @@ type ledger struct {
 	readAt  time.Time
 	// agreed is what there was when it was last the same as the note.
 	agreed *state
+	// doubted is the first of the documents that say what there is now and may be
+	// half-written, and doubtedSince when the first such ones were seen.
+	doubted      *state
+	doubtedSince time.Time
 	// notBefore is when to ask for the lease again, and waitsSince the version of
 	// the note for which that was said.
 	notBefore  time.Time
@@ -116,12 +120,15 @@ func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err er
 		return 0, nil
 	}
 	if !w.differs(good) {
-		l.agreed = good
+		l.agreed, l.doubted = good, nil
 		w.count(func(s *Stats) { s.Pending = 0 })
 		return 0, nil
 	}
 	pending := len(Diff(Snapshot{l.noted.Flags}, good.snapshot))
 	w.count(func(s *Stats) { s.Pending = pending })
+	if wait := w.doubt(good, time.Now()); wait > 0 {
+		return wait, nil
+	}
 	if wait, err := w.lease(ctx); wait > 0 || err != nil {
 		return 0, err
 	}
@@ -132,6 +139,44 @@ func (w *Watcher) tryReconcile(ctx context.Context) (again time.Duration, err er
 		return w.config.Gather, nil
 	}
 	return w.write(ctx, good)
+}
+
+// doubts is how many times longer than others documents have to stay as they are
+// that may be half of what is being written, and how many times that all of them
+// together, where they go on changing.
+const doubts = 10
+
+// doubt returns for how long what there is is not believed yet, though it has
+// settled: it lacks flags, or the end of the last one.
+func (w *Watcher) doubt(good *state, now time.Time) time.Duration {
+	l, patience := &w.ledger, doubts*w.config.Gather
+	if l.first || !w.sameRules() || !w.mayBeHalf(good) {
+		l.doubted = nil
+		return 0
+	}
+	switch {
+	case l.doubted == nil:
+		l.doubted, l.doubtedSince = good, good.since
+	case !l.doubted.snapshot.equal(good.snapshot):
+		l.doubted = good
+	}
+	if now.Sub(l.doubtedSince) >= doubts*patience {
+		return 0
+	}
+	return max(patience-now.Sub(l.doubted.since), 0)
+}
+
+// mayBeHalf reports whether documents may be a part of what will be there when
+// somebody has finished writing.
+func (w *Watcher) mayBeHalf(good *state) bool {
+	before := w.ledger.agreed
+	if !good.open && (before == nil || before.documents <= good.documents) {
+		return false
+	}
+	if before != nil && good.size < before.size {
+		return true
+	}
+	return slices.ContainsFunc(Diff(Snapshot{w.ledger.noted.Flags}, good.snapshot), func(e Edit) bool { return e.Action == webhook.ActionDeleted })
 }
 
 // refresh is how often the note is read although nothing has changed.

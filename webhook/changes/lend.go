@@ -19,7 +19,9 @@ type Loan struct {
 	// Flag is the flag that was changed. Empty if that was not said: the author is
 	// then that of whatever is found next.
 	Flag string
-	// Author is who changed it. Required.
+	// Author is who changed it. The zero Author says that nobody is known to have,
+	// so that what somebody else changed before is not held against them: the
+	// change goes without. It needs Flag and At.
 	Author webhook.Author
 	// At is when it was changed, by the clock of whoever says so. It keeps an
 	// author from signing what was made before. Zero if that was not said.
@@ -35,7 +37,12 @@ var ErrNoLending = errors.New("changes: the watcher waits for no authors; set Co
 func (w *Watcher) Borrows() bool { return w.config.AuthorWait > 0 }
 
 // errNoLoan means that a loan is not as its fields say.
-var errNoLoan = errors.New("changes: a loan needs an ID of at most 100 bytes, and an author")
+var errNoLoan = errors.New("changes: a loan needs an ID of at most 100 bytes, and an author, or a flag and a time")
+
+// valid reports whether a loan is as its fields say.
+func (l Loan) valid() bool {
+	return l.ID != "" && len(l.ID) <= maxLoanID && (l.Author.ID != "" || l.Flag != "" && !l.At.IsZero())
+}
 
 const (
 	maxLoanID = 100
@@ -63,7 +70,7 @@ func (w *Watcher) Lend(ctx context.Context, loans ...Loan) error {
 		return ErrNoLending
 	}
 	for _, loan := range loans {
-		if loan.ID == "" || len(loan.ID) > maxLoanID || loan.Author.ID == "" {
+		if !loan.valid() {
 			return errNoLoan
 		}
 	}
@@ -120,7 +127,8 @@ type unsigned struct {
 	Version int64          `json:"version"` // of the note that it was found with
 	At      int64          `json:"at"`      // when it was first seen
 	Until   int64          `json:"until"`
-	// Author is the best known so far, and Made when that one's change was made.
+	// Author is the best known so far, and Made when that one's change was made. The
+	// zero Author is nobody, and known to be.
 	Author *webhook.Author `json:"author,omitempty"`
 	Made   int64           `json:"made,omitempty"`
 }
@@ -327,7 +335,7 @@ func (w *Watcher) sign(ctx context.Context, n *note, edits []Edit, at time.Time)
 	n.Lending.borrow(found)
 	for i := range n.Lending.Unsigned {
 		u := &n.Lending.Unsigned[i]
-		if j := i - (len(n.Lending.Unsigned) - len(found)); j >= 0 && u.Author == nil {
+		if j := i - (len(n.Lending.Unsigned) - len(found)); j >= 0 && (u.Author == nil || u.Author.ID == "") {
 			if author := w.known(ctx, edits[j]); author != (webhook.Author{}) {
 				u.Author, u.Made = &author, u.At
 			}
@@ -346,7 +354,7 @@ func (w *Watcher) ready(n *note, now time.Time) []webhook.Change {
 	var report []webhook.Change
 	for _, u := range n.Lending.release(now, w.terms()) {
 		author := w.config.author()
-		if u.Author != nil {
+		if u.Author != nil && u.Author.ID != "" {
 			author = *u.Author
 		}
 		report = append(report, w.change(u, author))
@@ -354,11 +362,19 @@ func (w *Watcher) ready(n *note, now time.Time) []webhook.Change {
 	return report
 }
 
-// known is who is known to have made a change.
-func (w *Watcher) known(ctx context.Context, edit Edit) webhook.Author {
+// known is who is known to have made a change. Nobody is where the function
+// panics: the change is reported all the same.
+func (w *Watcher) known(ctx context.Context, edit Edit) (author webhook.Author) {
 	if w.config.Author == nil {
 		return webhook.Author{}
 	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			author = webhook.Author{}
+			w.config.Logger.Error("changes: a change goes without its author", "source", w.config.Name,
+				"flag", cut(edit.Flag, 2*maxShown), "err", panicked("Config.Author", cause).Error())
+		}
+	}()
 	return w.config.Author(ctx, edit)
 }
 

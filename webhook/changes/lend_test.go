@@ -310,7 +310,7 @@ func TestLendIsRefused(t *testing.T) {
 			t.Error(err)
 		}
 		w := borrower(t, d, s)
-		for _, loan := range []changes.Loan{{Author: ada}, {ID: "1"}, {ID: strings.Repeat("x", 101), Author: ada}} {
+		for _, loan := range []changes.Loan{{Author: ada}, {ID: "1"}, {ID: "1", Flag: "a"}, {ID: "1", At: time.Now()}, {ID: strings.Repeat("x", 101), Author: ada}} {
 			if err := w.Lend(t.Context(), loan); err == nil {
 				t.Errorf("%+v was taken", loan)
 			}

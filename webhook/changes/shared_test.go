@@ -58,7 +58,7 @@ func TestLargePartsAreShared(t *testing.T) {
 		if edits, err := changes.DiffDefinitions(read[0], read[2]); err != nil || len(edits) != 0 {
 			t.Errorf("%s: %d flags, %v", name, len(edits), err)
 		}
-		if took := time.Since(began); took > 20*time.Second {
+		if took := time.Since(began); took > 2*time.Minute {
 			t.Errorf("%s: it takes %v", name, took)
 		}
 	}
@@ -113,7 +113,7 @@ func TestPartsThatReferToEachOther(t *testing.T) {
 		if _, err := d.Snapshot(); err != nil && (name == "a tree" || !errors.Is(err, changes.ErrUnreadable)) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > 2*time.Minute {
 			t.Errorf("%s: it takes %v", name, took)
 		}
 	}

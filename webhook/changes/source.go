@@ -43,6 +43,13 @@ func (s sourceFunc) Name() string { return s.name }
 
 func (s sourceFunc) Read(ctx context.Context) (map[string][]byte, error) { return s.read(ctx) }
 
+func (s sourceFunc) validate() error {
+	if s.read == nil {
+		return errors.New("SourceFunc needs a function")
+	}
+	return nil
+}
+
 // File is a document in a file. What the path leads to may be replaced, by a
 // rename or through links as a mounted ConfigMap is. Use a pointer to it; it is
 // for one watcher.
@@ -74,6 +81,16 @@ func (f *File) Read(ctx context.Context) (map[string][]byte, error) {
 }
 
 func (f *File) limit() int64 { return limitOr(f.Limit) }
+
+// errNoPath means that nobody said where to look.
+var errNoPath = errors.New("Path must be set") //nolint:staticcheck // it is the field's name
+
+func (f *File) validate() error {
+	if f.Path == "" {
+		return errNoPath
+	}
+	return nil
+}
 
 func limitOr(limit int64) int64 {
 	if limit <= 0 {
@@ -189,6 +206,9 @@ func isDocument(name string) bool {
 
 // validate says early what would fail at each look.
 func (f *Folder) validate() error {
+	if f.Path == "" {
+		return errNoPath
+	}
 	if _, err := filepath.Match(f.Pattern, ""); err != nil {
 		return fmt.Errorf("Pattern: %w", err) //nolint:staticcheck // it is the field's name
 	}

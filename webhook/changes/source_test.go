@@ -1,9 +1,11 @@
 package changes_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
@@ -255,6 +258,87 @@ func TestURLThatGivesNoDocument(t *testing.T) {
 	}
 }
 
+// answers is a server without a socket, so that time can pass.
+type answers func(r *http.Request) (status int, header http.Header, body string)
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	status, header, body := a(r)
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
+}
+
+// A server that refuses is left alone for as long as it asks for, within reason.
+func TestURLLeavesAServerAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		after  string
+		wait   time.Duration
+	}{
+		"seconds":         {http.StatusTooManyRequests, "90", 90 * time.Second},
+		"a date":          {http.StatusServiceUnavailable, "Sat, 01 Jan 2000 00:01:00 GMT", time.Minute},
+		"nothing said":    {http.StatusTooManyRequests, "", 30 * time.Second},
+		"nonsense":        {http.StatusTooManyRequests, "-5", 30 * time.Second},
+		"a year":          {http.StatusTooManyRequests, "31536000", 5 * time.Minute},
+		"credential":      {http.StatusUnauthorized, "", 30 * time.Second},
+		"trouble":         {http.StatusBadGateway, "", 0},
+		"long since over": {http.StatusBadGateway, "Sat, 01 Jan 1990 00:00:00 GMT", 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked, well := 0, false
+			u, err := changes.NewURL(changes.URLConfig{URL: "https://example.com/flags.json", Transport: answers(func(*http.Request) (int, http.Header, string) {
+				asked++
+				if well {
+					return http.StatusOK, http.Header{}, "{}"
+				}
+				return c.status, http.Header{"Retry-After": {c.after}}, ""
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, first := u.Read(t.Context())
+			well = true
+			if c.wait > 0 {
+				time.Sleep(c.wait - time.Second)
+				if _, err := u.Read(t.Context()); asked != 1 || err == nil || err.Error() != first.Error() {
+					t.Errorf("%s: asked %d times, %v and then %v", name, asked, first, err)
+				}
+				time.Sleep(time.Second)
+			}
+			if _, err := u.Read(t.Context()); err != nil || asked != 2 {
+				t.Errorf("%s: asked %d times, %v", name, asked, err)
+			}
+		})
+	}
+}
+
+// A server that always knows the ETag is asked for the whole document now and
+// then.
+func TestURLIsAskedAnyway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		content := "1"
+		u, err := changes.NewURL(changes.URLConfig{URL: "https://example.com/flags.json", Transport: answers(func(r *http.Request) (int, http.Header, string) {
+			if r.Header.Get("If-None-Match") != "" {
+				return http.StatusNotModified, http.Header{}, ""
+			}
+			return http.StatusOK, http.Header{"Etag": {`"build-7"`}}, content
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, after := range map[string]time.Duration{"1": 4 * time.Minute, "2": 6 * time.Minute} {
+			content = "1"
+			time.Sleep(time.Hour)
+			if _, err := u.Read(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			content = "2"
+			time.Sleep(after)
+			if documents, err := u.Read(t.Context()); err != nil || string(documents["flags.json"]) != want {
+				t.Errorf("after %v: %q, %v", after, documents, err)
+			}
+		}
+	})
+}
+
 func TestURLConfigIsChecked(t *testing.T) {
 	for _, config := range []changes.URLConfig{
 		{}, {URL: "flags.json"}, {URL: "http://example.com/flags.json"}, {URL: "ftp://example.com", AllowHTTP: true}, {URL: "https://example.com", Timeout: -1}, {URL: "https://example.com", Limit: -1}, {URL: "https://\x00"},
@@ -308,7 +392,7 @@ func TestFurtherDefinitionIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document.files["b.yaml"] = document.files["a.yaml"]
+	document.files["b.yaml"] = bytes.ReplaceAll(document.files["a.yaml"], []byte("1"), []byte("2"))
 	after, err := changes.Read(t.Context(), document, changes.GoFeatureFlag{})
 	if err != nil {
 		t.Fatal(err)

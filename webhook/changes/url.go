@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -52,17 +53,33 @@ func invalid(field, rule string) error {
 }
 
 // URL is a document behind a URL. It asks for it only if it has changed, as far
-// as the server knows (ETag), and follows no redirect, which would take the
+// as the server knows (ETag), now and then in any case, and leaves a server alone
+// that asks for that (Retry-After). It follows no redirect, which would take the
 // headers to somebody else. It is for one watcher. Make it with [NewURL].
 type URL struct {
 	config URLConfig
 	target func() string // where no printer finds it
 	client *http.Client
 
-	mu   sync.Mutex
-	etag string
-	last []byte
+	mu     sync.Mutex
+	etag   string
+	last   []byte
+	lastAt time.Time
+
+	// refusal is what the server answers, and until when it is not asked again.
+	refusal error
+	until   time.Time
 }
+
+const (
+	// askAnyway is how often the whole document is asked for, whatever its ETag:
+	// some servers give one that is that of their program.
+	askAnyway = 5 * time.Minute
+	// askLater is how long a server is left alone that has refused and does not
+	// say for how long, and maxAskLater as long as it is at most.
+	askLater    = 30 * time.Second
+	maxAskLater = 5 * time.Minute
+)
 
 var _ Source = (*URL)(nil)
 
@@ -98,6 +115,13 @@ func NewURL(config URLConfig) (*URL, error) {
 // Name returns the document's name.
 func (u *URL) Name() string { return u.config.Name }
 
+func (u *URL) validate() error {
+	if u.client == nil {
+		return errors.New("a URL is made with NewURL")
+	}
+	return nil
+}
+
 func (u *URL) limit() int64 { return limitOr(u.config.Limit) }
 
 // Read asks for the document.
@@ -112,6 +136,9 @@ func (u *URL) Read(ctx context.Context) (map[string][]byte, error) {
 }
 
 func (u *URL) read(ctx context.Context) ([]byte, error) {
+	if time.Until(u.until) > 0 {
+		return nil, u.refusal
+	}
 	var body io.Reader
 	if u.config.Body != nil {
 		body = bytes.NewReader(u.config.Body)
@@ -126,7 +153,7 @@ func (u *URL) read(ctx context.Context) ([]byte, error) {
 	if u.config.Header != nil {
 		u.config.Header(request.Header)
 	}
-	if u.last != nil && u.etag != "" {
+	if u.last != nil && u.etag != "" && time.Since(u.lastAt) < askAnyway {
 		request.Header.Set("If-None-Match", u.etag)
 	}
 	response, err := u.client.Do(request)
@@ -144,14 +171,32 @@ func (u *URL) read(ctx context.Context) ([]byte, error) {
 	case http.StatusNotFound, http.StatusGone:
 		return nil, fmt.Errorf("%w: status %d", ErrVanished, response.StatusCode)
 	default:
-		return nil, noDocument(response.StatusCode)
+		u.refusal = noDocument(response.StatusCode)
+		u.until = time.Now().Add(leaveAlone(response.StatusCode, response.Header.Get("Retry-After")))
+		return nil, u.refusal
 	}
 	content, err := readLimited(response.Body, max(response.ContentLength, 0), limitOr(u.config.Limit))
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	u.etag, u.last = response.Header.Get("ETag"), content
+	u.etag, u.last, u.lastAt = response.Header.Get("ETag"), content, time.Now()
 	return content, nil
+}
+
+// leaveAlone is how long a server that has refused is not asked: as it says, and
+// otherwise a while if asking is what it minds.
+func leaveAlone(status int, retryAfter string) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.ParseUint(retryAfter, 10, 31); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(retryAfter); err == nil {
+		wait = time.Until(at)
+	}
+	switch status {
+	case http.StatusTooManyRequests, http.StatusUnauthorized, http.StatusForbidden:
+		wait = cmp.Or(max(wait, 0), askLater)
+	}
+	return min(wait, maxAskLater)
 }
 
 // noDocument says what an answer without a document means.
@@ -161,7 +206,7 @@ func noDocument(status int) error {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		what = "the server does not take the credential, or there is none; check the headers and the URL"
 	case status == http.StatusTooManyRequests:
-		what = "the server is asked too often; look less often"
+		what = "the server is asked too often, and is left alone for a while; look less often"
 	case status >= 300 && status < 400:
 		what = "a redirect is not followed, it would take the headers along; set the URL that answers itself"
 	case status >= 500:

@@ -35,6 +35,11 @@ type state struct {
 	since       time.Time // when they were first seen
 	definitions Definitions
 	snapshot    Snapshot
+
+	documents, size int // how many, and how many bytes
+	// open is whether half of the documents can be read as if it were all: nothing
+	// closes YAML and TOML, nor a folder.
+	open bool
 }
 
 type contentSum [sha256.Size]byte
@@ -82,7 +87,7 @@ func (v *view) current() bool { return v.good != nil && v.fault == nil && v.last
 
 // read reads the source, and what it is the sum of.
 func (v *view) read(ctx context.Context, c Config) (contentSum, error) {
-	documents, err := c.Source.Read(ctx)
+	documents, err := readSource(ctx, c.Source)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrVanished) {
 			err = fmt.Errorf("%w: %w", ErrVanished, err)
@@ -105,6 +110,15 @@ func (v *view) read(ctx context.Context, c Config) (contentSum, error) {
 		v.last, v.lastSum = documents, sumOf(documents)
 	}
 	return v.lastSum, nil
+}
+
+func readSource(ctx context.Context, source Source) (documents map[string][]byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = panicked("the source", cause)
+		}
+	}()
+	return source.Read(ctx)
 }
 
 // sameBytes reports whether two contents are the same memory.
@@ -155,5 +169,10 @@ func (v *view) take(c Config, sum contentSum) {
 		v.fault = err
 		return
 	}
-	v.fault, v.good = nil, &state{sum: sum, since: since, definitions: definitions, snapshot: snapshot}
+	good := &state{sum: sum, since: since, definitions: definitions, snapshot: snapshot, documents: len(v.last), open: len(v.last) > 1}
+	for name, content := range v.last {
+		good.size += len(content)
+		good.open = good.open || syntaxOf(name, content) != inJSON
+	}
+	v.fault, v.good = nil, good
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -26,13 +27,13 @@ type Watcher struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 
-	mu    sync.Mutex
-	stats Stats
+	mu        sync.Mutex
+	stats     Stats
+	complaint complaint
 
 	// Only the goroutine in run uses what follows.
-	view      view
-	ledger    ledger
-	complaint complaint
+	view   view
+	ledger ledger
 }
 
 // Stats are a watcher's numbers and its state.
@@ -156,13 +157,26 @@ func (w *Watcher) run(ctx context.Context) {
 	}
 }
 
+var errHangs = errors.New("changes: a look does not come back: the source, the author's function or the store hangs, and heeds no deadline")
+
+// panicked says who panicked, and why if that can be no value of a document.
+func panicked(who string, cause any) error {
+	if fault, ok := cause.(runtime.Error); ok {
+		return fmt.Errorf("changes: %s panicked: %w", who, fault)
+	}
+	return fmt.Errorf("changes: %s panicked with a %T", who, cause)
+}
+
 // look takes one look, and returns when to take the next.
 func (w *Watcher) look(life context.Context) (next time.Duration) {
 	ctx, cancel := context.WithTimeout(life, w.config.Timeout)
 	defer cancel()
+	// What does not heed its context, a file system that hangs say, would
+	// otherwise stall the watcher in silence.
+	defer time.AfterFunc(2*w.config.Timeout, func() { w.trouble(errHangs) }).Stop()
 	defer func() {
 		if cause := recover(); cause != nil {
-			w.trouble(errors.New("changes: the source, the author's function or the store panicked"))
+			w.trouble(panicked("the store or the emitter", cause))
 			next = w.config.Interval
 		}
 	}()

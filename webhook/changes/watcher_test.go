@@ -13,6 +13,7 @@ import (
 
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 func expect(t testing.TB, s *store, want ...string) {
@@ -99,6 +100,7 @@ func TestWatcherKeepsTheLastGoodSnapshot(t *testing.T) {
 			"vanished":    {func() { doc.fail(changes.ErrVanished) }, true},
 			"unreadable":  {func() { doc.fail(errDown) }, false},
 			"no flags":    {func() { doc.set(`{}`) }, false},
+			"null":        {func() { doc.set(`{"flags":null}`) }, false},
 			"other":       {func() { doc.set(`{"message":"try again later"}`) }, false},
 			"wrong type":  {func() { doc.set(`{"flags":{"a":{"state":1}}}`) }, false},
 			"twice":       {func() { doc.set(`{"flags":{"a":{},"a":{}}}`) }, false},
@@ -262,7 +264,7 @@ func TestWatcherNamesItsAuthor(t *testing.T) {
 				if edit.Flag == "a" {
 					return ada
 				}
-				return webhook.Author{}
+				panic("nobody is there")
 			},
 		})
 		pause(5 * time.Second)
@@ -393,6 +395,14 @@ func TestConfigIsChecked(t *testing.T) {
 		"Name":     func(c *changes.Config) { c.Name = strings.Repeat("x", 151) },
 		"begins":   func(c *changes.Config) { c.Format = changes.Keyed("flags", "") },
 		"Keyed":    func(c *changes.Config) { c.Format = changes.KeyedFormat{} },
+		// What is nil within.
+		"Source must":  func(c *changes.Config) { c.Source = (*changes.File)(nil) },
+		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+		"Store must":   func(c *changes.Config) { c.Store = (*queue.Memory)(nil) },
+		"Path must":    func(c *changes.Config) { c.Source = &changes.File{} },
+		"Path":         func(c *changes.Config) { c.Source = &changes.Folder{} },
+		"NewURL":       func(c *changes.Config) { c.Source = &changes.URL{} },
+		"SourceFunc":   func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
 	} {
 		config := good
 		spoil(&config)

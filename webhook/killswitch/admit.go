@@ -73,14 +73,32 @@ func (r *Relay) propose(ctx context.Context, j *journal, one *asked, id string, 
 }
 
 // begin switches a flag off at once; one that is switched on waits for its turn.
+// In a dry run that is all there will ever be, so that nothing waits.
 func (r *Relay) begin(one *admission) *admission {
-	if !r.config.DryRun && !one.kill.On {
+	switch {
+	case r.config.DryRun:
+		r.works.Go(func() { r.pretend(one) })
+	case !one.kill.On:
 		one.work = &work{
 			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, ended: one.ended,
 		}
 		r.works.Go(func() { one.work.direct(r.ctx, one.change) })
 	}
 	return one
+}
+
+// pretend settles a switch of a dry run.
+func (r *Relay) pretend(one *admission) {
+	r.watched.Delete(one.change.id)
+	select {
+	case <-one.change.written:
+	case <-r.ctx.Done():
+		return
+	}
+	if one.refused() == "" {
+		// The store is the relay's own memory.
+		_ = one.journal.settle(r.ctx, queue.Outcome{ID: one.change.id, Seq: one.change.entry.Seq, State: queue.Done})
+	}
 }
 
 // await waits, until the answer is due, for the journal to have the kills and for

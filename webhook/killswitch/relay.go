@@ -1,6 +1,7 @@
 package killswitch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -283,11 +284,14 @@ func (r *Relay) conclude(ctx context.Context, w http.ResponseWriter, d Decision)
 	if r.config.Logger.Enabled(ctx, level) {
 		r.config.Logger.Log(ctx, level, "killswitch: "+string(d.Verdict), "decision", d)
 	}
-	if run {
-		r.reportOnce("deaf\x00"+string(d.Reason), Report{Err: deaf[d.Reason], Reason: d.Reason})
+	if run != nil {
+		r.reportOnce(run.Error(), Report{Err: run, Reason: d.Reason})
 	}
-	if d.Reason == ReasonBodyRead {
+	switch d.Reason {
+	case ReasonBodyRead:
 		r.reportOnce("body read", Report{Err: ErrBodyRead, Reason: d.Reason})
+	case ReasonMalformed, ReasonContradicted:
+		r.reportOnce(string(d.Reason), Report{Err: fmt.Errorf("%w: %s", ErrUnreadable, cmp.Or(d.Note, string(d.Reason))), Reason: d.Reason, Alert: d.Alert})
 	}
 	if r.config.OnDecision != nil {
 		func() {

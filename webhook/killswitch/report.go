@@ -43,12 +43,24 @@ var (
 	// signature and none with a right one: the client secret was rotated, say. Or
 	// somebody is trying.
 	ErrBadSignatures = errors.New("killswitch: nothing but wrong signatures arrives; compare the client secret with the one in Sentry")
+	// ErrSomeBadSignatures means that several signatures were wrong within an hour
+	// and others right: whatever is in front of the relay changes some bodies
+	// (those with letters outside of ASCII, say), or a secret is being replaced. Or
+	// somebody is trying.
+	ErrSomeBadSignatures = errors.New("killswitch: some signatures are wrong and others right; see whether a proxy changes bodies, and whether a secret is being replaced")
+	// ErrUnsigned means that request after request came as Sentry sends them, but
+	// without a signature, and none with one: a proxy passes only the headers that
+	// it knows, say.
+	ErrUnsigned = errors.New("killswitch: nothing but requests without a signature arrives; see whether a proxy drops the header Sentry-Hook-Signature")
 	// ErrBadHeaders means that request after request came without the right second
 	// header, and none with it.
 	ErrBadHeaders = errors.New("killswitch: nothing but requests with a wrong second header arrives; compare it with the one that was added to the integration in Sentry")
 	// ErrOtherInstallation means that alert after alert was signed for another
 	// installation than Config.Installation: the integration was made anew, say.
 	ErrOtherInstallation = errors.New("killswitch: nothing but alerts for another installation arrives; compare the uuid with the one in the alerts")
+	// ErrUnreadable means that Sentry has signed an alert of which it cannot be
+	// told what it says, so that no rule could act.
+	ErrUnreadable = errors.New("killswitch: Sentry sent an alert that cannot be read")
 	// ErrBodyRead means that something in front of the relay reads the bodies, so
 	// that no signature can be right.
 	ErrBodyRead = errors.New("killswitch: the body was read before the relay got it; put the relay in front of the middleware that does")

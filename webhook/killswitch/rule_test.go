@@ -445,6 +445,12 @@ func TestDeafForOtherReasons(t *testing.T) {
 			killswitch.Config{Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
 			func(r *http.Request) { r.Header.Set("X-Key", "old") }, killswitch.ErrBadHeaders, "page: 6 requests in a row had a wrong second header",
 		},
+		"no signature": {
+			killswitch.Config{}, func(r *http.Request) {
+				r.Header.Del(signing.HookHeader)
+				r.Header.Set("Content-Type", "application/json; charset=utf-8")
+			}, killswitch.ErrUnsigned, "page: 6 requests in a row had no signature",
+		},
 		"installation": {
 			killswitch.Config{Installation: "a uuid of before", Header: "X-Key", HeaderValues: []signing.Secret{signing.NewSecret("new")}},
 			func(*http.Request) {}, killswitch.ErrOtherInstallation, "page: 6 alerts in a row were for another installation",

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -23,10 +24,11 @@ type Stats struct {
 	// LastAuthentic is when the last request with a right signature arrived, and
 	// LastActed the last one that acted. Zero if none has.
 	LastAuthentic, LastActed time.Time
-	// BadSignatures is how many requests in a row had a wrong signature, BadHeaders
-	// a wrong second header, and OtherInstallations were signed for another
-	// installation than Config.Installation: a relay that is deaf.
-	BadSignatures, BadHeaders, OtherInstallations int
+	// BadSignatures is how many requests in a row had a wrong signature, Unsigned
+	// none at all although they were JSON, BadHeaders a wrong second header, and
+	// OtherInstallations were signed for another installation than
+	// Config.Installation: a relay that is deaf.
+	BadSignatures, Unsigned, BadHeaders, OtherInstallations int
 	// Reports is how often a person was told of something.
 	Reports int64
 	// RecordsWaiting is how many switches are made whose record the emitter has
@@ -83,6 +85,7 @@ type counts struct {
 	authentic      time.Time
 	acted          time.Time
 	bad            map[Reason]int // refused in a row, by what makes a relay deaf
+	forged         []time.Time    // the last wrong signatures
 	reports        int64
 	recordsWaiting int
 }
@@ -96,9 +99,8 @@ var deaf = map[Reason]error{
 	ReasonForged: ErrBadSignatures, ReasonHeader: ErrBadHeaders, ReasonInstallation: ErrOtherInstallation,
 }
 
-// decided counts a decision, and reports whether it is the one that makes a run
-// of refusals.
-func (c *counts) decided(d *Decision, now time.Time) (run bool) {
+// decided counts a decision, and returns what it makes of a run of refusals.
+func (c *counts) decided(d *Decision, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.alerts == nil {
@@ -110,11 +112,15 @@ func (c *counts) decided(d *Decision, now time.Time) (run bool) {
 	c.alerts[d.Verdict][d.Reason]++
 	switch {
 	case deaf[d.Reason] != nil:
-		if c.bad == nil {
-			c.bad = map[Reason]int{}
+		if c.again(d.Reason) == badRun {
+			return deaf[d.Reason]
 		}
-		c.bad[d.Reason]++
-		return c.bad[d.Reason] == badRun
+		if d.Reason == ReasonForged {
+			c.forged = append(c.forged[max(0, len(c.forged)-badRun+1):], now)
+			if first := c.forged[0]; len(c.forged) == badRun && now.Sub(first) < sayAgain && c.authentic.After(first) {
+				return ErrSomeBadSignatures
+			}
+		}
 	case d.Verdict != Refused:
 		clear(c.bad)
 		c.authentic = now
@@ -122,7 +128,24 @@ func (c *counts) decided(d *Decision, now time.Time) (run bool) {
 			c.acted = now
 		}
 	}
-	return false
+	return nil
+}
+
+// again counts one more refusal in a row. With the lock held.
+func (c *counts) again(reason Reason) int {
+	if c.bad == nil {
+		c.bad = map[Reason]int{}
+	}
+	c.bad[reason]++
+	return c.bad[reason]
+}
+
+// unsigned counts a request that looks like one of Sentry's but for the
+// signature, and reports whether it makes a run.
+func (c *counts) unsigned() (run bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again(ReasonUnsigned) == badRun
 }
 
 func (c *counts) reported() {
@@ -145,7 +168,7 @@ func (c *counts) stats() Stats {
 		alerts[verdict] = maps.Clone(reasons)
 	}
 	return Stats{
-		Alerts: alerts, LastAuthentic: c.authentic, LastActed: c.acted, BadSignatures: c.bad[ReasonForged],
+		Alerts: alerts, LastAuthentic: c.authentic, LastActed: c.acted, BadSignatures: c.bad[ReasonForged], Unsigned: c.bad[ReasonUnsigned],
 		BadHeaders: c.bad[ReasonHeader], OtherInstallations: c.bad[ReasonInstallation], Reports: c.reports, RecordsWaiting: c.recordsWaiting,
 	}
 }
@@ -197,8 +220,8 @@ const (
 )
 
 // Health returns what is wrong now; nothing if all is well: the store cannot be
-// asked or written to, nothing arrives but what is refused (wrong signatures, a
-// wrong second header, another installation), a switch or a record waits for long,
+// asked or written to, nothing arrives but what is refused (wrong signatures or
+// none, a wrong second header, another installation), a switch or a record waits for long,
 // or in a queue that nobody works on, a switch has failed for good and nobody has
 // looked after it.
 func (r *Relay) Health(ctx context.Context) []Trouble {
@@ -222,6 +245,9 @@ func (r *Relay) Health(ctx context.Context) []Trouble {
 	}
 	if stats.BadSignatures >= badRun {
 		page("%d requests in a row had a wrong signature: compare the client secret with the one in Sentry", stats.BadSignatures)
+	}
+	if stats.Unsigned >= badRun {
+		page("%d requests in a row had no signature: does a proxy drop the header %s? Send a test notification: once one arrives, this is over", stats.Unsigned, signing.HookHeader)
 	}
 	if stats.BadHeaders >= badRun {
 		page("%d requests in a row had a wrong second header: compare it with the one that was added to the integration in Sentry", stats.BadHeaders)
@@ -314,6 +340,21 @@ func (r *Relay) ServeMetrics(w http.ResponseWriter, request *http.Request) {
 	_, _ = io.WriteString(w, stats.prometheus(err == nil, !r.takesNothing()))
 }
 
+// verdicts are all that a request is counted under. Each is written from the start:
+// of a series that begins with 1 Prometheus sees no increase, so that the first
+// time that a flag reaches its cap would raise no alarm.
+var verdicts = map[Verdict][]Reason{
+	Refused: {
+		ReasonMethod, ReasonTooLarge, ReasonUnreadable, ReasonBodyRead, ReasonBusy, ReasonClosing, ReasonUnsigned,
+		ReasonForged, ReasonHeader, ReasonEmpty, ReasonInstallation, ReasonContradicted,
+	},
+	Ignored: {
+		ReasonMalformed, ReasonResource, ReasonAction, ReasonTest, ReasonOwnReport, ReasonNoRule, ReasonFlagAbsent, ReasonClosed,
+		ReasonNoTime, ReasonOld, ReasonFuture, ReasonRepeat, ReasonCoolingDown, ReasonOvertaken, ReasonCap,
+	},
+	Acted: {ReasonActs, ReasonDryRun},
+}
+
 func (s Stats) prometheus(storeUp, storeTakes bool) string {
 	var b strings.Builder
 	metric := func(name, kind, help string) {
@@ -324,14 +365,15 @@ func (s Stats) prometheus(storeUp, storeTakes bool) string {
 		fmt.Fprintf(&b, "killswitch_%s %v\n", name, value)
 	}
 	metric("alerts_total", "counter", "Requests by what was made of them.")
-	for _, verdict := range slices.Sorted(maps.Keys(s.Alerts)) {
-		for _, reason := range slices.Sorted(maps.Keys(s.Alerts[verdict])) {
+	for _, verdict := range slices.Sorted(maps.Keys(verdicts)) {
+		for _, reason := range slices.Sorted(slices.Values(verdicts[verdict])) {
 			fmt.Fprintf(&b, "killswitch_alerts_total{verdict=%q,reason=%q} %d\n", string(verdict), string(reason), s.Alerts[verdict][reason])
 		}
 	}
 	number("last_authentic_timestamp_seconds", "gauge", "When the last request with a right signature arrived; 0 if none has.", unix(s.LastAuthentic))
 	number("last_acted_timestamp_seconds", "gauge", "When the last alert acted; 0 if none has.", unix(s.LastActed))
 	number("bad_signatures", "gauge", "Requests in a row with a wrong signature.", float64(s.BadSignatures))
+	number("unsigned", "gauge", "Requests in a row with JSON and without a signature.", float64(s.Unsigned))
 	number("bad_headers", "gauge", "Requests in a row with a wrong second header.", float64(s.BadHeaders))
 	number("other_installations", "gauge", "Alerts in a row that were signed for another installation.", float64(s.OtherInstallations))
 	number("reports_total", "counter", "How often a person was told of something.", float64(s.Reports))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/request"
@@ -27,6 +28,10 @@ func (r *Relay) verify(w http.ResponseWriter, incoming *http.Request, deadline t
 		return nil, refuse(ReasonTooLarge, http.StatusRequestEntityTooLarge)
 	}
 	if incoming.Header.Get(signing.HookHeader) == "" {
+		// Whoever looks for holes posts forms.
+		if strings.HasPrefix(incoming.Header.Get("Content-Type"), "application/json") && r.counts.unsigned() {
+			r.reportOnce("unsigned", Report{Err: ErrUnsigned, Reason: ReasonUnsigned})
+		}
 		return nil, refuse(ReasonUnsigned, http.StatusUnauthorized)
 	}
 	if r.config.Header != "" && !r.secondFactor(incoming.Header.Values(r.config.Header)) {

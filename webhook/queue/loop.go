@@ -78,6 +78,7 @@ func (l *loop) advance(ctx context.Context) (pause, error) {
 	if err != nil {
 		return pause{}, err
 	}
+	l.config.Due(entries)
 	if len(entries) == 0 {
 		return l.idle(ctx)
 	}

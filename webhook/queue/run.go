@@ -50,6 +50,12 @@ type Config struct {
 	// room for one. Defaults to nil, which never wakes.
 	Wake <-chan struct{}
 
+	// Due is called with what is due, each time that the loop has looked, whoever
+	// has the lease: with the first entry alone where that is another one, and
+	// with none when nothing is due. It is called from the loop's goroutine: it must
+	// not wait. Defaults to nil.
+	Due func(entries []Entry)
+
 	// Settled is called when the store has taken outcomes, from the loop's
 	// goroutine: it must not wait. Defaults to nil.
 	Settled func(outcomes []Outcome)
@@ -99,6 +105,9 @@ func (c Config) withDefaults() Config {
 	c.Deadline = cmp.Or(c.Deadline, time.Minute)
 	c.Poll = cmp.Or(c.Poll, time.Second)
 	c.Owner = cmp.Or(c.Owner, rand.Text())
+	if c.Due == nil {
+		c.Due = func([]Entry) {}
+	}
 	if c.Settled == nil {
 		c.Settled = func([]Outcome) {}
 	}

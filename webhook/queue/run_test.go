@@ -706,3 +706,47 @@ func TestRunResumes(t *testing.T) {
 		}
 	})
 }
+
+// TestRunSaysWhatIsDue, also to a loop that another one keeps from working.
+func TestRunSaysWhatIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory(t, queue.MemoryConfig{})
+		if wait, err := store.Lease(t.Context(), name, "somebody else", time.Hour); wait != 0 || err != nil {
+			t.Fatal(wait, err)
+		}
+		var heads []int64 // without repeats; 0 is nothing
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- queue.Run(ctx, store, name, queue.Config{Due: func(entries []queue.Entry) {
+				head := int64(0)
+				if len(entries) > 0 {
+					head = entries[0].Seq
+				}
+				if len(heads) == 0 || heads[len(heads)-1] != head {
+					heads = append(heads, head)
+				}
+			}}, (&worker{}).handle)
+		}()
+		time.Sleep(time.Minute)
+		add(t, store, 1, 2)
+		for _, id := range []string{"1", "2"} {
+			time.Sleep(time.Minute)
+			due, err := store.Due(t.Context(), name, 0, 1)
+			if err != nil || len(due) != 1 || due[0].ID != id {
+				t.Fatalf("due: %v, %v", due, err)
+			}
+			if err := store.Settle(t.Context(), name, "somebody else", queue.Outcome{ID: id, Seq: due[0].Seq, State: queue.Done}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(heads, []int64{0, 1, 2, 0}) {
+			t.Errorf("it said %v", heads)
+		}
+	})
+}

@@ -56,7 +56,7 @@ func TestBurst(t *testing.T) {
 			select {
 			case more := <-handled:
 				n += more
-			case <-time.After(30 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatalf("%d of %d handled", n, callers*each)
 			}
 		}
@@ -70,7 +70,7 @@ func TestBurst(t *testing.T) {
 func TestEnqueuedAgain(t *testing.T) {
 	s := open(t, sqlstore.PostgreSQL, t.TempDir())
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	items := []queue.Item{{ID: "1"}, {ID: "2"}}
 	if _, err := s.Add(ctx, "again", queue.Addition{Items: items}); err != nil {

@@ -62,7 +62,7 @@ func (e *testEmitter) since(kind webhook.EventKind, start time.Time) (time.Durat
 // emit emits a change until the store takes it, as the same change.
 func (e *testEmitter) emit(ctx context.Context, i int) error {
 	for {
-		call, cancel := context.WithTimeout(ctx, 2*time.Second)
+		call, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err := e.Emit(call, crashChange(i))
 		cancel()
 		if err == nil || ctx.Err() != nil {
@@ -76,17 +76,17 @@ func (e *testEmitter) emit(ctx context.Context, i int) error {
 // more repeats than allowed.
 func (e *testEmitter) end(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := e.Close(ctx); err != nil {
 		tb.Errorf("Close: %v", err)
 	}
 }
 
-// eventually waits for a condition, for half a minute.
+// eventually waits for a condition, for two minutes.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("it never came true that %s", what)
 		}

@@ -75,10 +75,14 @@ func TestFrozenBackend(t *testing.T) {
 	})
 	reported, _ := first.since(webhook.EventPaused, start)
 	fmt.Printf("frozen backend: reported after %v, all delivered after %v (lease %v)\n", reported.Round(time.Millisecond), took.Round(time.Millisecond), lease)
-	if most := lease/3 + 700*time.Millisecond; reported > most {
+	slack := 10 * time.Second // for what else the machine does
+	if os.Getenv(fullEnv) == "full" {
+		slack = 700 * time.Millisecond
+	}
+	if most := lease/3 + slack; reported > most {
 		t.Errorf("reported after %v, want at most %v", reported, most)
 	}
-	if most := 3 * lease; took > most {
+	if most := 2*lease + slack; took > most {
 		t.Errorf("delivered after %v, want at most %v", took, most)
 	}
 	thaw()

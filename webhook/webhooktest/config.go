@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -22,13 +21,9 @@ const (
 
 // Config says which Sentry is played. The zero value plays a current one.
 type Config struct {
-	// Organization is the organisation's slug. Defaults to
-	// [DefaultOrganization].
+	// Organization is the organisation's slug, or its number if the sender's URL
+	// has that. Defaults to [DefaultOrganization].
 	Organization string
-
-	// OrganizationID is its number, which Sentry takes in a path as well.
-	// Defaults to 1.
-	OrganizationID int64
 
 	// Secret is the one that is saved in Sentry. Defaults to [DefaultSecret];
 	// to play a Sentry without any, call [Handler.SetSecret] with the zero
@@ -36,8 +31,6 @@ type Config struct {
 	Secret signing.Secret
 
 	// Token is the one that the log is read with. Defaults to [DefaultToken].
-	// One that starts with "sntrys_" is an organisation auth token, which
-	// Sentry answers with 403.
 	Token string
 
 	// MaxFlag is the longest flag name in code points. Defaults to 256;
@@ -47,14 +40,6 @@ type Config struct {
 	// ErrorShape is how errors name the changes they are about. Defaults to
 	// [ErrorsByIndex].
 	ErrorShape ErrorShape
-
-	// UnknownOrganization is the status for an organisation that does not
-	// exist: 401, or 404 on older servers. Defaults to 401.
-	UnknownOrganization int
-
-	// NotEnabled plays a server from before March 2025 on which the feature is
-	// absent: 404 "Not enabled." for everything.
-	NotEnabled bool
 
 	// MaxBody is the longest body, in bytes, that is read; above it the answer
 	// is 413. Defaults to 20 MiB.
@@ -85,10 +70,8 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.Organization = cmp.Or(c.Organization, DefaultOrganization)
-	c.OrganizationID = cmp.Or(c.OrganizationID, 1)
 	c.Token = cmp.Or(c.Token, DefaultToken)
 	c.MaxFlag = cmp.Or(c.MaxFlag, webhook.MaxFlag)
-	c.UnknownOrganization = cmp.Or(c.UnknownOrganization, http.StatusUnauthorized)
 	c.MaxBody = cmp.Or(c.MaxBody, 20<<20)
 	if c.Secret.IsZero() {
 		c.Secret = signing.NewSecret(DefaultSecret)
@@ -109,8 +92,6 @@ func (c Config) validate() error {
 		return errors.New("webhooktest: MaxBody must be at least 1")
 	case c.ErrorShape != ErrorsByIndex && c.ErrorShape != ErrorsInList:
 		return errors.New("webhooktest: ErrorShape must be ErrorsByIndex or ErrorsInList")
-	case c.UnknownOrganization != http.StatusUnauthorized && c.UnknownOrganization != http.StatusNotFound:
-		return errors.New("webhooktest: UnknownOrganization must be 401 or 404")
 	}
 	return nil
 }

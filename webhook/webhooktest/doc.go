@@ -23,7 +23,7 @@
 //     outages, rate limits, silence, broken connections before and after the
 //     changes were stored, redirects, answers that are cut off or never end;
 //   - play an older server ([Config]): flag names of 100 characters, the older
-//     shape of the errors, 404 for an unknown organisation;
+//     shape of the errors;
 //   - replace the secret ([Handler.SetSecret]);
 //   - read the log as Sentry's API returns it (GET …/flags/logs/);
 //   - run in a testing/synctest bubble ([Config.InMemory]);
@@ -35,8 +35,8 @@
 //
 // It judges what a sender can plausibly make. Where a body is no JSON the status
 // is Sentry's and the words are not; digits of other scripts, dates by the week,
-// halves of surrogate pairs and a list in the place of a text are judged by the
-// plain rules.
+// the first and the last hours of the calendar, halves of surrogate pairs and a
+// list in the place of a text are judged by the plain rules.
 //
 // What it is not for: it is no relay, keeps everything in memory without limit,
 // and authenticates with secrets that are printed here. Only the generic

@@ -2,6 +2,7 @@ package webhooktest
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -42,13 +43,22 @@ func (f Fault) AfterStoring() Fault {
 // IsZero reports whether it is no fault.
 func (f Fault) IsZero() bool { return f.kind == noFault }
 
-// Answer gives an answer of your own.
+// Answer gives an answer of your own. It panics if the status is none that ends
+// a request: 200 to 999.
 func Answer(status int, contentType, body string) Fault {
-	return Fault{kind: faultAnswer, answer: answer{status: status, contentType: contentType, body: []byte(body)}}
+	return answering(answer{status: status, contentType: contentType, body: []byte(body)})
+}
+
+func answering(a answer) Fault {
+	if a.status < 200 || a.status > 999 {
+		panic(fmt.Sprintf("webhooktest: %d is no status that ends a request", a.status))
+	}
+	return Fault{kind: faultAnswer, answer: a}
 }
 
 // Status gives the answer that Sentry, or the gateway before it, gives with
-// that status; of a status for which none is known the body is empty.
+// that status; where that depends on the request the body is empty. It panics as
+// [Answer] does.
 func Status(status int) Fault {
 	a := answer{status: status}
 	switch status {
@@ -63,19 +73,19 @@ func Status(status int) Fault {
 	case http.StatusTooManyRequests:
 		return RateLimited(time.Now().Add(time.Minute))
 	}
-	return Fault{kind: faultAnswer, answer: a}
+	return answering(a)
 }
 
 // RateLimited is Sentry's 429: JSON text under an HTML type, and the time until
 // which to wait, cut to the second, in X-Sentry-Rate-Limit-Reset. There is no
 // Retry-After; [Fault.WithHeader] adds one.
 func RateLimited(reset time.Time) Fault {
-	return Fault{kind: faultAnswer, answer: rateLimited(reset)}
+	return answering(rateLimited(reset))
 }
 
 // Redirect sends the request elsewhere, with 301, 302, 303, 307 or 308.
 func Redirect(status int, location string) Fault {
-	return Fault{kind: faultAnswer, answer: answer{status: status}}.WithHeader("Location", location)
+	return Answer(status, "", "").WithHeader("Location", location)
 }
 
 // ProxyPage is a 200 with the page of a proxy that never asked Sentry.
@@ -112,7 +122,7 @@ func Endless() Fault { return Fault{kind: faultEndless} }
 func (f Fault) String() string {
 	name := [...]string{"none", "answer", "hold", "disconnect", "truncate", "endless"}[f.kind]
 	if f.kind == faultAnswer {
-		name = strings.ToLower(http.StatusText(f.answer.status))
+		name = strings.ToLower(strings.TrimSpace(fmt.Sprint(f.answer.status, " ", http.StatusText(f.answer.status))))
 	}
 	if f.afterStoring {
 		name += " after storing"

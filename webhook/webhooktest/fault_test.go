@@ -3,10 +3,12 @@ package webhooktest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,7 +56,7 @@ func TestFaultAnswers(t *testing.T) {
 		{webhooktest.Answer(204, "", ""), 204, "", nil},
 	} {
 		for _, fault := range []webhooktest.Fault{test.fault, test.fault.AfterStoring()} {
-			t.Run(strconv.Itoa(test.status)+" "+fault.String(), func(t *testing.T) {
+			t.Run(fault.String(), func(t *testing.T) {
 				s := newServer(t, webhooktest.Config{})
 				s.Fail(fault)
 				response, answer, err := send(s, signed(t, s, hello))
@@ -218,6 +220,28 @@ func TestCloseEndsFaults(t *testing.T) {
 
 // A body that was not read to its end keeps the server from seeing the sender
 // go.
+// Nothing runs any more when Close returns, however many were held.
+func TestCloseWaits(t *testing.T) {
+	each(t, func(t *testing.T, s *webhooktest.Server) {
+		const held = 50
+		s.FailAlways(webhooktest.Hold(nil))
+		var wg sync.WaitGroup
+		for range held {
+			wg.Go(func() { _, _, _ = send(s, signed(t, s, hello)) })
+		}
+		if _, err := s.WaitReceived(t.Context(), held); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		for _, r := range s.Requests() {
+			if !r.Answered {
+				t.Fatalf("request %d is still held", r.Number)
+			}
+		}
+		wg.Wait()
+	})
+}
+
 func TestCloseEndsAHoldOverTheLimit(t *testing.T) {
 	s := newServer(t, webhooktest.Config{MaxBody: 10})
 	s.Fail(webhooktest.Hold(nil))
@@ -253,16 +277,37 @@ func TestFaultOrder(t *testing.T) {
 
 func TestFaultNames(t *testing.T) {
 	for want, fault := range map[string]webhooktest.Fault{
-		"none":                                {},
-		"too many requests":                   webhooktest.RateLimited(time.Time{}),
-		"internal server error after storing": webhooktest.Status(500).AfterStoring(),
-		"hold":                                webhooktest.Hold(nil),
-		"disconnect after storing":            webhooktest.Disconnect().AfterStoring(),
-		"truncate":                            webhooktest.Truncate(),
-		"endless":                             webhooktest.Endless(),
+		"none":                  {},
+		"429 too many requests": webhooktest.RateLimited(time.Time{}),
+		"500 internal server error after storing": webhooktest.Status(500).AfterStoring(),
+		"599":                      webhooktest.Status(599),
+		"hold":                     webhooktest.Hold(nil),
+		"disconnect after storing": webhooktest.Disconnect().AfterStoring(),
+		"truncate":                 webhooktest.Truncate(),
+		"endless":                  webhooktest.Endless(),
 	} {
 		if got := fault.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A status with which no request ends would be a broken connection that nobody scripted.
+func TestImpossibleStatus(t *testing.T) {
+	for _, status := range []int{-1, 0, 100, 199, 1000} {
+		for name, fault := range map[string]func(){
+			"Status":   func() { webhooktest.Status(status) },
+			"Answer":   func() { webhooktest.Answer(status, "", "") },
+			"Redirect": func() { webhooktest.Redirect(status, "/") },
+		} {
+			func() {
+				defer func() {
+					if problem := fmt.Sprint(recover()); !strings.Contains(problem, strconv.Itoa(status)) {
+						t.Errorf("%s(%d): %s", name, status, problem)
+					}
+				}()
+				fault()
+			}()
 		}
 	}
 }

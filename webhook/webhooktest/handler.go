@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -56,9 +55,6 @@ func (h *Handler) Path() string {
 func (h *Handler) LogsPath() string {
 	return apiPath + h.config.Organization + logsSuffix
 }
-
-// Organization is the organisation's slug.
-func (h *Handler) Organization() string { return h.config.Organization }
 
 // Token is the one that the log is read with.
 func (h *Handler) Token() string { return h.config.Token }
@@ -199,12 +195,6 @@ func (h *Handler) broadcast() {
 	h.changed = make(chan struct{})
 }
 
-// isOrganization reports whether a path names the organisation, by slug or by
-// number.
-func (h *Handler) isOrganization(name string) bool {
-	return name == h.config.Organization || name == strconv.FormatInt(h.config.OrganizationID, 10)
-}
-
 // String keeps the secret and the bodies out of what is printed.
 func (h *Handler) String() string {
 	h.mu.Lock()
@@ -213,7 +203,8 @@ func (h *Handler) String() string {
 }
 
 // WaitChanges waits until n changes are stored and returns all that are. It
-// fails when ctx is done first, and says how far it came.
+// fails when ctx is done first, and says how far it came and what the newest
+// request was answered.
 func (h *Handler) WaitChanges(ctx context.Context, n int) ([]webhook.Change, error) {
 	err := h.wait(ctx, "changes stored", n, func() int { return len(h.records) })
 	return h.Changes(), err
@@ -246,7 +237,18 @@ func (h *Handler) wait(ctx context.Context, what string, n int, count func() int
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("webhooktest: %d of %d %s: %w", have, n, what, context.Cause(ctx))
+			return fmt.Errorf("webhooktest: %d of %d %s, %s: %w", have, n, what, h.newest(), context.Cause(ctx))
 		}
 	}
+}
+
+// newest says what became of the newest request, where a sender's fault shows.
+func (h *Handler) newest() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.requests) == 0 {
+		return "no request came"
+	}
+	r := h.requests[len(h.requests)-1]
+	return fmt.Sprintf("and of %d requests the newest, %s %s, was answered %d %.300q", len(h.requests), r.Method, r.URI, r.Status, r.Answer)
 }

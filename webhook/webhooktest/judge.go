@@ -19,13 +19,9 @@ func (h *Handler) judge(r *http.Request, body []byte) (answer, []entry) {
 	switch {
 	case r.Method != http.MethodPost:
 		return notAllowed(r.Method, "POST, OPTIONS"), nil
-	case !h.isOrganization(organization) && h.config.UnknownOrganization == http.StatusNotFound:
-		return noResource, nil
-	case h.config.NotEnabled:
-		return notEnabled, nil
 	case provider != "generic":
 		return noResource, nil
-	case !h.isOrganization(organization) || !h.isSigned(r, body):
+	case organization != h.config.Organization || !h.isSigned(r, body):
 		return notAuthorized, nil
 	}
 	return h.judgeBody(r.Header.Get("Content-Type"), body)
@@ -47,10 +43,7 @@ func noRoute(r *http.Request) answer {
 		return answer{status: http.StatusNotFound, contentType: "text/html; charset=utf-8"}
 	}
 	hint := "Route not found, did you forget a trailing slash? try: " + r.URL.Path + "/"
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
-		return jsonAnswer(http.StatusNotFound, `{"info": `+quoted(hint)+`}`)
-	}
-	return answer{status: http.StatusNotFound, contentType: "text/plain", body: []byte(hint)}
+	return jsonAnswer(http.StatusNotFound, `{"info": `+encodeJSON(hint)+`}`)
 }
 
 func notAllowed(method, allowed string) answer {
@@ -92,9 +85,9 @@ func (h *Handler) judgeBody(contentType string, body []byte) (answer, []entry) {
 			return detailAnswer(http.StatusBadRequest, "JSON parse error - "+err.Error()), nil
 		}
 	}
-	entries, p := rules{maxFlag: h.config.MaxFlag}.payload(v)
-	if p == nil {
+	entries, wrong := rules{maxFlag: h.config.MaxFlag, shape: h.config.ErrorShape}.payload(v)
+	if wrong == nil {
 		return stored, entries
 	}
-	return jsonAnswer(http.StatusOK, string(p.append(nil, h.config.ErrorShape))), nil
+	return jsonAnswer(http.StatusOK, encodeJSON(wrong)), nil
 }

@@ -27,7 +27,6 @@ type logRow struct {
 var (
 	noCredentials = detailAnswer(http.StatusUnauthorized, "Authentication credentials were not provided.").with("WWW-Authenticate", `Bearer realm="api"`)
 	invalidToken  = detailAnswer(http.StatusUnauthorized, "Invalid token").with("WWW-Authenticate", `Bearer realm="api"`)
-	forbidden     = detailAnswer(http.StatusForbidden, "You do not have permission to perform this action.")
 )
 
 // logs answers GET …/flags/logs/.
@@ -38,7 +37,7 @@ func (h *Handler) logs(r *http.Request, organization string) answer {
 	if refusal, ok := h.authorize(r.Header.Get("Authorization")); !ok {
 		return refusal
 	}
-	if !h.isOrganization(organization) {
+	if organization != h.config.Organization {
 		return noResource
 	}
 	query := r.URL.Query()
@@ -67,8 +66,6 @@ func (h *Handler) authorize(authorization string) (answer, bool) {
 		return noCredentials, false
 	case token != h.config.Token:
 		return invalidToken, false
-	case strings.HasPrefix(token, "sntrys_"):
-		return forbidden, false
 	}
 	return answer{}, true
 }
@@ -99,7 +96,7 @@ func sortRecords(rows []Record, by string) bool {
 		}
 		return a.Change.CreatedAt.Compare(b.Change.CreatedAt)
 	})
-	return name == "created_at" || name == "createdAt"
+	return name == "created_at"
 }
 
 func logRows(records []Record) []logRow {
@@ -182,26 +179,19 @@ type page struct {
 func paginate(rows []Record, query url.Values) (page, string) {
 	p := page{size: maxPerPage}
 	if query.Has("per_page") {
-		n, err := strconv.Atoi(query.Get("per_page"))
-		switch {
-		case err != nil:
-			return page{}, "Invalid per_page parameter."
-		case n < 1 || n > maxPerPage:
+		p.size, _ = strconv.Atoi(query.Get("per_page"))
+		if p.size < 1 || p.size > maxPerPage {
 			return page{}, fmt.Sprintf("Invalid per_page value. Must be between 1 and %d.", maxPerPage)
 		}
-		p.size = n
 	}
 	if cursor := query.Get("cursor"); cursor != "" {
 		parts := strings.Split(cursor, ":")
 		if len(parts) != 3 {
 			return page{}, "Invalid cursor parameter."
 		}
-		n, err := strconv.ParseInt(parts[1], 10, 31)
-		switch {
-		case err != nil:
+		n, err := strconv.ParseUint(parts[1], 10, 31)
+		if err != nil {
 			return page{}, "Invalid cursor parameter."
-		case n < 0:
-			return page{}, "Pagination offset cannot be negative"
 		}
 		p.number = int(n)
 	}

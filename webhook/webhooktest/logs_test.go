@@ -85,7 +85,6 @@ func TestLogQueries(t *testing.T) {
 	for query, want := range map[string]string{
 		"":                            "with space|beta|alpha",
 		"sort=created_at":             "with space|beta|alpha",
-		"sort=createdAt":              "with space|beta|alpha",
 		"sort=-created_at":            "beta|alpha|with space",
 		"flag=alpha":                  "alpha",
 		"flag=alpha&flag=beta":        "beta|alpha",
@@ -128,10 +127,10 @@ func TestLogRefusals(t *testing.T) {
 		{strings.Replace(s.LogsURL(), "acme", "other", 1), bearer, 404, "The requested resource does not exist"},
 		{s.LogsURL() + "?per_page=101", bearer, 400, "Invalid per_page value. Must be between 1 and 100."},
 		{s.LogsURL() + "?per_page=0", bearer, 400, "Invalid per_page value. Must be between 1 and 100."},
-		{s.LogsURL() + "?per_page=x", bearer, 400, "Invalid per_page parameter."},
+		{s.LogsURL() + "?per_page=x", bearer, 400, "Invalid per_page value. Must be between 1 and 100."},
 		{s.LogsURL() + "?cursor=1:2", bearer, 400, "Invalid cursor parameter."},
 		{s.LogsURL() + "?cursor=1:x:0", bearer, 400, "Invalid cursor parameter."},
-		{s.LogsURL() + "?cursor=100:-1:1", bearer, 400, "Pagination offset cannot be negative"},
+		{s.LogsURL() + "?cursor=100:-1:1", bearer, 400, "Invalid cursor parameter."},
 		{s.LogsURL() + "?start=2024-01-01", bearer, 400, "start and end are both required"},
 		{s.LogsURL() + "?start=2024-01-02&end=2024-01-01", bearer, 400, "start must be before end"},
 		{s.LogsURL() + "?start=x&end=2024-01-01", bearer, 400, "x is not a valid ISO8601 date query"},
@@ -143,10 +142,6 @@ func TestLogRefusals(t *testing.T) {
 		if err := json.Unmarshal([]byte(body), &answer); err != nil || response.StatusCode != test.status || answer.Detail != test.answer {
 			t.Errorf("%s: %d %s; want %d %s", test.uri, response.StatusCode, body, test.status, test.answer)
 		}
-	}
-	organizationToken := newServer(t, webhooktest.Config{Token: "sntrys_abc"})
-	if response, _ := get(t, organizationToken, organizationToken.LogsURL(), "Bearer sntrys_abc"); response.StatusCode != 403 {
-		t.Error("an organisation auth token is taken:", response.Status)
 	}
 	r := signed(t, s, hello)
 	r.URL.Path = s.LogsPath()
@@ -177,6 +172,9 @@ func TestLogPages(t *testing.T) {
 		forwards, last := follow(t, s, s.LogsURL()+"?"+query.Encode(), bearer, "next")
 		if !slices.Equal(slices.Concat(forwards...), all) {
 			t.Errorf("%v per page forwards: %v", perPage+1, forwards)
+		}
+		if pages := (len(all) + perPage) / (perPage + 1); len(forwards) != pages {
+			t.Errorf("%d pages of %d, want %d", len(forwards), perPage+1, pages)
 		}
 		backwards, _ := follow(t, s, last, bearer, "previous")
 		slices.Reverse(backwards)

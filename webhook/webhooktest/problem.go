@@ -3,98 +3,52 @@ package webhooktest
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
+	"fmt"
+	"strings"
 )
 
-// A problem is what is wrong with a value, in the shape of Django REST
-// framework: messages, or problems by field, or problems by position.
-type problem interface {
-	// append writes the problem as JSON.
-	append(dst []byte, shape ErrorShape) []byte
-}
+// A problem is what is wrong with a value, in the shape of Django REST framework:
+// messages, or problems by field, or problems by position. nil is none.
+type problem any
 
-// messages are about the value as a whole.
-type messages []string
-
-func (m messages) append(dst []byte, _ ErrorShape) []byte {
-	dst = append(dst, '[')
-	for i, text := range m {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendJSONString(dst, text)
-	}
-	return append(dst, ']')
-}
-
-// fieldProblems are about the fields of an object, in the order of the rules.
-type fieldProblems []fieldProblem
-
-type fieldProblem struct {
-	field   string
-	problem problem
-}
-
-func (f fieldProblems) append(dst []byte, shape ErrorShape) []byte {
-	dst = append(dst, '{')
-	for i, p := range f {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendJSONString(dst, p.field), ':')
-		dst = p.problem.append(dst, shape)
-	}
-	return append(dst, '}')
-}
+// say is a message about a value as a whole.
+func say(format string, args ...any) problem { return []string{fmt.Sprintf(format, args...)} }
 
 // nonField is how an object or a list is refused that is none.
-func nonField(message string) problem {
-	return fieldProblems{{field: "non_field_errors", problem: messages{message}}}
+func nonField(format string, args ...any) problem {
+	return map[string]problem{"non_field_errors": say(format, args...)}
 }
 
-// itemProblems are about the items of a list; nil is a good one.
-type itemProblems []problem
-
-func (p itemProblems) append(dst []byte, shape ErrorShape) []byte {
-	if shape == ErrorsInList {
-		return p.appendList(dst)
-	}
-	first := true
-	dst = append(dst, '{')
-	for i, item := range p {
+// inList gives the problems of a list's items, nil for a good one, their shape
+// before Django REST framework 3.18.
+func inList(items []problem) problem {
+	for i, item := range items {
 		if item == nil {
-			continue
+			items[i] = struct{}{}
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(strconv.AppendInt(append(dst, '"'), int64(i), 10), `":`...)
-		dst = item.append(dst, shape)
 	}
-	return append(dst, '}')
+	return items
 }
 
-func (p itemProblems) appendList(dst []byte) []byte {
-	dst = append(dst, '[')
-	for i, item := range p {
-		if i > 0 {
-			dst = append(dst, ',')
+// byIndex is their shape from 3.18 on.
+type byIndex []problem
+
+func (items byIndex) MarshalJSON() ([]byte, error) {
+	var members []string
+	for i, item := range items {
+		if item != nil {
+			members = append(members, fmt.Sprintf(`"%d":%s`, i, encodeJSON(item)))
 		}
-		if item == nil {
-			dst = append(dst, "{}"...)
-			continue
-		}
-		dst = item.append(dst, ErrorsInList)
 	}
-	return append(dst, ']')
+	return []byte("{" + strings.Join(members, ",") + "}"), nil
 }
 
-// appendJSONString writes a string as Django REST framework does it.
-func appendJSONString(dst []byte, s string) []byte {
+// encodeJSON encodes as Django REST framework does, without escapes for HTML. The
+// fields of an object are in the order of their names, which is that of the rules.
+func encodeJSON(v any) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // a string always encodes
-	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+	_ = encoder.Encode(v) // what is made of text and numbers always encodes
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -6,40 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
 
-// Messages of Django REST framework.
-const (
-	isRequired    = "This field is required."
-	isNull        = "This field may not be null."
-	isBlank       = "This field may not be blank."
-	isNoInteger   = "A valid integer is required."
-	isNoDateTime  = "Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
-	isOutOfRange  = "Datetime value out of range."
-	isNoString    = "Not a valid string."
-	hasNull       = "Null characters are not allowed."
-	isTooLong     = "Ensure this field has no more than %d characters."
-	isNoChoice    = "\"%s\" is not a valid choice."
-	isNoObject    = "Invalid data. Expected a dictionary, but got %s."
-	isNoList      = "Expected a list of items but got type \"%s\"."
-	isTooLongText = "String value too large."
-)
-
-const (
-	// maxAuthorID is the longest created_by.id in code points.
-	maxAuthorID = 100
-	// maxIntString is the longest string, in code points, that is tried as a
-	// number.
-	maxIntString = 1000
-)
+// maxAuthorID is the longest created_by.id in code points.
+const maxAuthorID = 100
 
 // entry is a change that keeps the rules. Its id is of any length.
 type entry struct {
@@ -69,6 +46,7 @@ func parseJSON(body []byte) (any, error) {
 // (src/sentry/flags/providers.py), on top of Django REST framework.
 type rules struct {
 	maxFlag int
+	shape   ErrorShape
 }
 
 // payload returns the changes of a body, or what is wrong with it.
@@ -76,110 +54,106 @@ func (r rules) payload(v any) ([]entry, problem) {
 	if v == nil {
 		return nil, nonField("No data provided")
 	}
-	var f fields
-	o, p := asObject(v)
-	if p != nil {
-		return nil, p
-	}
-	entries := field(&f, o, "data", r.data)
-	field(&f, o, "meta", r.meta)
+	f := newFields(v)
+	entries := read(f, "data", r.data)
+	read(f, "meta", meta)
 	return entries, f.problem()
 }
 
-func (r rules) meta(v any) (struct{}, problem) {
-	var f fields
-	o, p := asObject(v)
-	if p != nil {
-		return struct{}{}, p
-	}
-	field(&f, o, "version", integer)
+func meta(v any) (struct{}, problem) {
+	f := newFields(v)
+	read(f, "version", integer)
 	return struct{}{}, f.problem()
 }
 
 func (r rules) data(v any) ([]entry, problem) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, nonField(fmt.Sprintf(isNoList, typeName(v)))
+		return nil, nonField("Expected a list of items but got type \"%s\".", typeName(v))
 	}
-	var entries []entry
-	problems, bad := make(itemProblems, len(list)), false
+	entries, problems, bad := make([]entry, len(list)), make([]problem, len(list)), false
 	for i, item := range list {
-		e, p := r.item(item)
-		problems[i], bad = p, bad || p != nil
-		entries = append(entries, e)
+		entries[i], problems[i] = r.item(item)
+		bad = bad || problems[i] != nil
 	}
-	if bad {
-		return nil, problems
+	switch {
+	case !bad:
+		return entries, nil
+	case r.shape == ErrorsInList:
+		return nil, inList(problems)
 	}
-	return entries, nil
+	return nil, byIndex(problems)
 }
 
-func (r rules) item(v any) (entry, problem) {
+func (r rules) item(v any) (e entry, wrong problem) {
 	if v == nil {
-		return entry{}, messages{isNull}
+		return e, say(isNull)
 	}
-	var f fields
-	o, p := asObject(v)
-	if p != nil {
-		return entry{}, p
+	f := newFields(v)
+	id := read(f, "change_id", integer)
+	e.change = webhook.Change{
+		Action:    webhook.Action(read(f, "action", choice("created", "updated", "deleted"))),
+		CreatedAt: read(f, "created_at", dateTime),
+		CreatedBy: read(f, "created_by", author),
+		Flag:      read(f, "flag", text(r.maxFlag)),
 	}
-	var e entry
-	e.change.Action = webhook.Action(field(&f, o, "action", choice("created", "updated", "deleted")))
-	e.changeID = field(&f, o, "change_id", integer)
-	e.change.CreatedAt = field(&f, o, "created_at", dateTime)
-	e.change.CreatedBy = field(&f, o, "created_by", r.author)
-	e.change.Flag = field(&f, o, "flag", text(r.maxFlag))
-	e.change.ChangeID, _ = strconv.ParseInt(e.changeID, 10, 64)
-	if strconv.FormatInt(e.change.ChangeID, 10) != e.changeID {
-		e.change.ChangeID = 0 // it does not fit
+	if wrong = f.problem(); wrong != nil {
+		return e, wrong
 	}
-	return e, f.problem()
+	e.changeID = id.String()
+	if id.IsInt64() {
+		e.change.ChangeID = id.Int64()
+	}
+	return e, nil
 }
 
-func (r rules) author(v any) (webhook.Author, problem) {
-	var f fields
-	o, p := asObject(v)
-	if p != nil {
-		return webhook.Author{}, p
-	}
-	author := webhook.Author{
-		ID:   field(&f, o, "id", text(maxAuthorID)),
-		Type: webhook.AuthorType(field(&f, o, "type", choice("email", "id", "name"))),
-	}
-	return author, f.problem()
+func author(v any) (webhook.Author, problem) {
+	f := newFields(v)
+	return webhook.Author{
+		ID:   read(f, "id", text(maxAuthorID)),
+		Type: webhook.AuthorType(read(f, "type", choice("email", "id", "name"))),
+	}, f.problem()
 }
 
-func asObject(v any) (map[string]any, problem) {
-	if o, ok := v.(map[string]any); ok {
-		return o, nil
-	}
-	return nil, nonField(fmt.Sprintf(isNoObject, typeName(v)))
+// fields are those of an object, and what is wrong with them.
+type fields struct {
+	object   map[string]any // nil if it is none
+	problems map[string]problem
 }
 
-// fields collects what is wrong with the fields of an object.
-type fields []fieldProblem
+func newFields(v any) *fields {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return &fields{problems: map[string]problem{"non_field_errors": say("Invalid data. Expected a dictionary, but got %s.", typeName(v))}}
+	}
+	return &fields{object: object, problems: map[string]problem{}}
+}
 
-func (f fields) problem() problem {
-	if len(f) == 0 {
+func (f *fields) problem() problem {
+	if len(f.problems) == 0 {
 		return nil
 	}
-	return fieldProblems(f)
+	return f.problems
 }
 
-// field reads a required field that may not be null.
-func field[T any](f *fields, o map[string]any, name string, read func(any) (T, problem)) T {
-	var result T
-	var p problem
-	switch v, there := o[name]; {
-	case !there:
-		p = messages{isRequired}
-	case v == nil:
-		p = messages{isNull}
-	default:
-		result, p = read(v)
+const isNull = "This field may not be null."
+
+// read reads a required field that may not be null.
+func read[T any](f *fields, name string, rule func(any) (T, problem)) (result T) {
+	if f.object == nil {
+		return result
 	}
-	if p != nil {
-		*f = append(*f, fieldProblem{field: name, problem: p})
+	var wrong problem
+	switch v, there := f.object[name]; {
+	case !there:
+		wrong = say("This field is required.")
+	case v == nil:
+		wrong = say(isNull)
+	default:
+		result, wrong = rule(v)
+	}
+	if wrong != nil {
+		f.problems[name] = wrong
 	}
 	return result
 }
@@ -188,7 +162,7 @@ func choice(choices ...string) func(any) (string, problem) {
 	return func(v any) (string, problem) {
 		s := str(v)
 		if !slices.Contains(choices, s) {
-			return "", messages{fmt.Sprintf(isNoChoice, s)}
+			return "", say("\"%s\" is not a valid choice.", s)
 		}
 		return s, nil
 	}
@@ -197,52 +171,41 @@ func choice(choices ...string) func(any) (string, problem) {
 // text is a CharField: trimmed, numbers taken as text.
 func text(limit int) func(any) (string, problem) {
 	return func(v any) (string, problem) {
-		s := strip(str(v))
 		switch v.(type) {
 		case string, json.Number:
 		default:
-			return "", messages{isNoString}
+			return "", say("Not a valid string.")
 		}
+		s := strings.TrimSpace(str(v))
+		var wrong []string
 		if s == "" {
-			return "", messages{isBlank}
+			wrong = append(wrong, "This field may not be blank.")
 		}
-		var m messages
 		if utf8.RuneCountInString(s) > limit {
-			m = append(m, fmt.Sprintf(isTooLong, limit))
+			wrong = append(wrong, fmt.Sprintf("Ensure this field has no more than %d characters.", limit))
 		}
 		if strings.ContainsRune(s, 0) {
-			m = append(m, hasNull)
+			wrong = append(wrong, "Null characters are not allowed.")
 		}
-		if m != nil {
-			return "", m
+		if wrong != nil {
+			return "", wrong
 		}
 		return s, nil
 	}
 }
 
 // integer is an IntegerField: a number or a string of digits, of any length, of
-// which a fraction of zeros is cut off. It returns the digits.
-func integer(v any) (string, problem) {
-	s := str(v)
-	if _, isText := v.(string); isText && utf8.RuneCountInString(s) > maxIntString {
-		return "", messages{isTooLongText}
-	}
-	s = strip(s)
-	if whole, fraction, found := strings.Cut(s, "."); found && strings.Trim(fraction, "0") == "" {
+// which a fraction of zeros is cut off.
+func integer(v any) (*big.Int, problem) {
+	s := strings.TrimSpace(str(v))
+	if whole, fraction, _ := strings.Cut(s, "."); strings.Trim(fraction, "0") == "" {
 		s = whole
 	}
-	digits, negative := strings.CutPrefix(s, "-")
-	if !negative {
-		digits = strings.TrimPrefix(digits, "+")
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		return nil, say("A valid integer is required.")
 	}
-	if digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return "", messages{isNoInteger}
-	}
-	digits = strings.TrimLeft(digits[:len(digits)-1], "0") + digits[len(digits)-1:]
-	if negative && digits != "0" {
-		digits = "-" + digits
-	}
-	return digits, nil
+	return n, nil
 }
 
 // timeLayouts are the forms of a time that senders make, with and without a
@@ -260,26 +223,17 @@ var timeLayouts = func() (layouts []string) {
 func dateTime(v any) (time.Time, problem) {
 	s, _ := v.(string)
 	t, ok := parseTime(s)
-	switch {
-	case !ok:
-		return time.Time{}, messages{isNoDateTime}
-	case t.Year() < 1 || t.Year() > 9999:
-		return time.Time{}, messages{isOutOfRange}
+	if !ok {
+		return t, say("Datetime has wrong format. Use one of these formats instead: YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z].")
 	}
 	return t, nil
 }
 
 func parseTime(s string) (time.Time, bool) {
 	for _, layout := range timeLayouts {
-		t, err := time.Parse(layout, s)
-		if err != nil {
-			continue
+		if t, err := time.Parse(layout, s); err == nil && t.Year() > 0 {
+			return t.UTC().Truncate(time.Microsecond), true
 		}
-		_, offset := t.Zone()
-		if t.Year() < 1 || max(offset, -offset) >= 24*60*60 {
-			return time.Time{}, false
-		}
-		return t.UTC().Truncate(time.Microsecond), true
 	}
 	return time.Time{}, false
 }
@@ -298,32 +252,21 @@ func typeName(v any) string {
 		return "str"
 	case []any:
 		return "list"
-	case map[string]any:
-		return "dict"
-	default:
-		return "NoneType"
 	}
+	return "dict"
 }
 
 // str is Python's str of a scalar. Of a list or an object, which no sender puts
 // in the place of a text, it is the JSON.
 func str(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case bool:
-		if v {
-			return "True"
-		}
+	switch v {
+	case true:
+		return "True"
+	case false:
 		return "False"
 	}
-	encoded, _ := json.Marshal(v)
-	return string(encoded)
-}
-
-// strip takes away what Python's str.strip does: U+001C to U+001F as well.
-func strip(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || 0x1C <= r && r <= 0x1F })
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return encodeJSON(v)
 }

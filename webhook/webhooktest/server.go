@@ -68,10 +68,7 @@ func (s *Server) URL() string { return s.BaseURL() + s.Path() }
 func (s *Server) LogsURL() string { return s.BaseURL() + s.LogsPath() }
 
 // BaseURL is the server's origin, without a slash at its end.
-func (s *Server) BaseURL() string { return "http://" + s.Host() }
-
-// Host is the server's address with its port.
-func (s *Server) Host() string { return s.listener.Addr().String() }
+func (s *Server) BaseURL() string { return "http://" + s.listener.Addr().String() }
 
 // Transport reaches the server, also one in memory. It has no proxy. Close
 // closes its idle connections.

@@ -21,14 +21,14 @@ import (
 
 func TestAddresses(t *testing.T) {
 	s := newServer(t, webhooktest.Config{Organization: "shop"})
-	if want := "http://" + s.Host() + "/api/0/organizations/shop/flags/hooks/provider/generic/"; s.URL() != want {
+	if want := s.BaseURL() + "/api/0/organizations/shop/flags/hooks/provider/generic/"; s.URL() != want {
 		t.Errorf("URL is %s, want %s", s.URL(), want)
 	}
 	if want := s.BaseURL() + "/api/0/organizations/shop/flags/logs/"; s.LogsURL() != want {
 		t.Errorf("LogsURL is %s, want %s", s.LogsURL(), want)
 	}
-	if s.Organization() != "shop" || s.Token() != webhooktest.DefaultToken {
-		t.Error(s.Organization(), s.Token())
+	if s.Token() != webhooktest.DefaultToken {
+		t.Error(s.Token())
 	}
 }
 
@@ -140,6 +140,13 @@ func TestWait(t *testing.T) {
 	if _, err := s.WaitReceived(ctx, 4); !errors.Is(err, given) || !strings.Contains(err.Error(), "3 of 4") {
 		t.Error(err)
 	}
+	post(t, s, flagged(""))
+	if _, err := s.WaitChanges(ctx, 4); err == nil || !strings.Contains(err.Error(), "3 of 4") || !strings.Contains(err.Error(), "may not be blank") {
+		t.Error("the error does not lead to the sender's fault:", err)
+	}
+	if _, err := newServer(t, webhooktest.Config{}).WaitChanges(ctx, 1); err == nil || !strings.Contains(err.Error(), "no request came") {
+		t.Error(err)
+	}
 }
 
 // TestWaitCountsBeforeItCopies: whoever waits for many changes looks at each that
@@ -227,11 +234,10 @@ func TestBubble(t *testing.T) {
 
 func TestImpossibleConfig(t *testing.T) {
 	for field, config := range map[string]webhooktest.Config{
-		"Organization":        {Organization: "a/b"},
-		"MaxFlag":             {MaxFlag: -1},
-		"MaxBody":             {MaxBody: -1},
-		"ErrorShape":          {ErrorShape: 7},
-		"UnknownOrganization": {UnknownOrganization: 200},
+		"Organization": {Organization: "a/b"},
+		"MaxFlag":      {MaxFlag: -1},
+		"MaxBody":      {MaxBody: -1},
+		"ErrorShape":   {ErrorShape: 7},
 	} {
 		func() {
 			defer func() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (r *repository) commits(ctx context.Context, args ...string) ([]commit, err
 	for ; len(lines) >= 7; lines = lines[7:] { // the first is "commit" and the id
 		second, err := strconv.ParseInt(lines[4], 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("gitlog: the commit %s has no date that can be read", lines[1])
+			return nil, dateless(lines[1])
 		}
 		list = append(list, commit{
 			id: lines[1], tree: lines[2], parents: strings.Fields(lines[3]), second: second,
@@ -48,16 +49,11 @@ func (r *repository) commits(ctx context.Context, args ...string) ([]commit, err
 	return list, nil
 }
 
-// commit returns one.
-func (r *repository) commit(ctx context.Context, id string) (commit, error) {
-	list, err := r.commits(ctx, "--max-count=1", id)
-	if err == nil && len(list) != 1 {
-		err = errObject
-	}
-	if err != nil {
-		return commit{}, err
-	}
-	return list[0], nil
+// noDate stands for a time of a commit that cannot be read.
+const noDate = math.MinInt64
+
+func dateless(id string) error {
+	return fmt.Errorf("gitlog: the commit %s has no date that can be read", id)
 }
 
 // parent returns the first parent of a commit, its tree and its time, as it was
@@ -76,13 +72,13 @@ func (r *repository) parent(id string) (parent commit, err error) {
 	return commit{}, nil
 }
 
-// raw reads the tree and the time of a commit.
-func (r *repository) raw(id string) (commit, error) {
-	content, err := r.object(id, "commit", maxObject)
+// raw reads the id, the tree and the time of the commit of that name.
+func (r *repository) raw(name string) (commit, error) {
+	id, content, err := r.named(name, "commit", maxObject)
 	if err != nil {
 		return commit{}, err
 	}
-	c := commit{id: id}
+	c := commit{id: id, second: noDate}
 	header, _, _ := bytes.Cut(content, []byte("\n\n"))
 	for line := range strings.Lines(string(header)) {
 		line = strings.TrimSuffix(line, "\n")
@@ -91,8 +87,8 @@ func (r *repository) raw(id string) (commit, error) {
 		}
 		if committer, ok := strings.CutPrefix(line, "committer "); ok {
 			fields := strings.Fields(committer[strings.LastIndexByte(committer, '>')+1:])
-			if len(fields) > 0 {
-				c.second, _ = strconv.ParseInt(fields[0], 10, 64)
+			if second, err := strconv.ParseInt(append(fields, "")[0], 10, 64); err == nil {
+				c.second = second
 			}
 		}
 	}

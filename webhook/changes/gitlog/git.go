@@ -109,23 +109,23 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// resolve returns the commit of that name.
-func (r *repository) resolve(ctx context.Context, field, name string) (string, error) {
-	out, err := r.run(ctx, "rev-parse", "--verify", "--quiet", name+"^{commit}")
+// resolve returns the commit of that name, as raw does.
+func (r *repository) resolve(field, name string) (commit, error) {
+	c, err := r.raw(name + "^{commit}")
 	switch {
-	case err == nil:
-		return strings.TrimSpace(string(out)), nil
-	case ctx.Err() != nil:
-		return "", err
+	case err == nil && c.second == noDate:
+		return commit{}, dateless(c.id)
+	case !errors.Is(err, errMissing):
+		return c, err
 	case isID(name) && r.shallow:
-		return "", fmt.Errorf("%w: %s, %s, is not in it", ErrShallow, field, name)
+		return commit{}, fmt.Errorf("%w: %s, %s, is not in it", ErrShallow, field, name)
 	case isID(name):
-		return "", fmt.Errorf("%w: %s, %s; fetch it (git fetch origin %s), or, if it is gone after a push by force, name another one", ErrNoCommit, field, name, name)
+		return commit{}, fmt.Errorf("%w: %s, %s; fetch it (git fetch origin %s), or, if it is gone after a push by force, name another one", ErrNoCommit, field, name, name)
 	}
 	if r.shallow {
-		return "", fmt.Errorf("%w: %s, %q; this copy is shallow: fetch the rest (git fetch --unshallow) if it is a commit before these", ErrNoCommit, field, name)
+		return commit{}, fmt.Errorf("%w: %s, %q; this copy is shallow: fetch the rest (git fetch --unshallow) if it is a commit before these", ErrNoCommit, field, name)
 	}
-	return "", fmt.Errorf("%w: %s, %q", ErrNoCommit, field, name)
+	return commit{}, fmt.Errorf("%w: %s, %q", ErrNoCommit, field, name)
 }
 
 // isID reports whether a name is that of an object, in full.

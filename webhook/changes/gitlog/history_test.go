@@ -173,7 +173,7 @@ func (a *author) expect(who string, wrote map[string]string) {
 	}
 }
 
-// write makes a repository of a history of so many commits on the branch.
+// write adds a history of so many commits on the branch to a bare repository.
 func write(t testing.TB, dir string, pick func(int) int, commits int) (*author, gitlog.Config) {
 	a := &author{pick: pick, now: start, path: "flags.json", flags: map[string]bool{}, counts: map[string]int{}}
 	for i := range 12 {
@@ -184,17 +184,11 @@ func write(t testing.TB, dir string, pick func(int) int, commits int) (*author, 
 	for range commits {
 		a.step()
 	}
-	run := func(in []byte, args ...string) string {
-		cmd := exec.Command("git", args...)
-		cmd.Dir, cmd.Stdin = dir, bytes.NewReader(in)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %q: %v\n%s", args, err, out)
-		}
-		return string(out)
+	cmd := exec.Command("git", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", "--force", "--export-marks=marks")
+	cmd.Dir, cmd.Stdin = dir, &a.stream
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	run(nil, "init", "-q", "--bare")
-	run(a.stream.Bytes(), "fast-import", "--quiet", "--force", "--export-marks=marks")
 	marks, err := os.ReadFile(dir + "/marks")
 	if err != nil {
 		t.Fatal(err)
@@ -216,15 +210,8 @@ func held(list []webhook.Change) []webhook.Change {
 // TestHistories writes histories with merges, renames, broken documents and
 // commits of the same second, and finds in each what was written.
 func TestHistories(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
+	dir := newRepo(t, "--bare").dir // for all of them
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
 		a, config := write(t, dir, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") }, rapid.IntRange(1, 12).Draw(rt, "commits"))
 		log, err := gitlog.Read(context.Background(), config)
 		if err != nil {
@@ -251,11 +238,8 @@ func TestHistories(t *testing.T) {
 // fails now and then, and in the end has each change once, by the right author
 // and in the right order.
 func TestFiveHundredCommits(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
 	random := rand.New(rand.NewPCG(14, 500)) //nolint:gosec // a test's
-	a, config := write(t, t.TempDir(), random.IntN, 500)
+	a, config := write(t, newRepo(t, "--bare").dir, random.IntN, 500)
 	server, client := standIn(t, webhooktest.Config{})
 	report := gitlog.ReportConfig{Client: client, Token: server.Token(), Settle: time.Millisecond}
 	var sent, there int

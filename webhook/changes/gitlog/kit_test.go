@@ -49,7 +49,7 @@ func newRepo(t testing.TB, options ...string) *repo {
 		t.Skip("git is not installed")
 	}
 	r := &repo{TB: t, dir: t.TempDir(), now: start, names: map[string]string{}}
-	r.git(append([]string{"init", "-q", "-b", "main"}, options...)...)
+	r.git(append([]string{"init", "-q", "-b", "main", "--template="}, options...)...)
 	return r
 }
 
@@ -71,7 +71,7 @@ func (r *repo) gitAs(who string, args ...string) string {
 func (r *repo) try(who string, args ...string) (string, error) {
 	name, email, _ := strings.Cut(strings.TrimSuffix(who, ">"), " <")
 	date := fmt.Sprint(r.now.Unix(), " +0200")
-	cmd := exec.Command("git", append([]string{"-c", "protocol.file.allow=always", "-c", "user.useConfigOnly=true"}, args...)...)
+	cmd := exec.Command("git", append([]string{"-c", "protocol.file.allow=always", "-c", "user.useConfigOnly=true", "-c", "gc.auto=0", "-c", "maintenance.auto=false"}, args...)...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(),
 		"GIT_AUTHOR_NAME="+name, "GIT_AUTHOR_EMAIL="+email, "GIT_AUTHOR_DATE=2020-01-01T00:00:00Z",
@@ -125,9 +125,26 @@ func (r *repo) merge(who, message string, branches ...string) string {
 }
 
 func (r *repo) named(message string) string {
-	id := r.git("rev-parse", "HEAD")
+	id := r.head()
 	r.names[id] = message
 	return id
+}
+
+// head reads the current commit where git has it, which takes no process.
+func (r *repo) head() string {
+	r.Helper()
+	folder := r.dir
+	if _, err := os.Stat(filepath.Join(folder, ".git")); err == nil {
+		folder = filepath.Join(folder, ".git")
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "HEAD"))
+	if ref, ok := strings.CutPrefix(string(text), "ref: "); ok && err == nil {
+		text, err = os.ReadFile(filepath.Join(folder, strings.TrimSpace(ref)))
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
 }
 
 func (r *repo) config(before, after string, paths ...string) gitlog.Config {

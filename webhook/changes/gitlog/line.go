@@ -13,29 +13,24 @@ type step struct {
 	forced   bool // from is not in the history of to
 }
 
-// line returns the steps from one commit to another, and where they begin.
-func (r *repository) line(ctx context.Context, before, after string) (start commit, steps []step, err error) {
-	if start, err = r.commit(ctx, before); err != nil {
-		return commit{}, nil, err
-	}
-	connected, err := r.isAncestor(ctx, before, after)
+// line returns the steps from one commit to another.
+func (r *repository) line(ctx context.Context, start, end commit) ([]step, error) {
+	connected, err := r.isAncestor(ctx, start.id, end.id)
 	if err != nil {
-		return commit{}, nil, err
+		return nil, err
 	}
 	if !connected {
 		if r.shallow {
 			// Whether it was pushed by force nobody can tell here.
-			return commit{}, nil, ErrShallow
+			return nil, ErrShallow
 		}
-		forced, err := r.forced(ctx, start, after)
-		return start, forced, err
+		return r.forced(start, end)
 	}
-	list, err := r.lineTo(ctx, before, after)
+	list, err := r.lineTo(ctx, start.id, end.id)
 	if err != nil {
-		return commit{}, nil, err
+		return nil, err
 	}
-	steps, err = r.dated(start, list)
-	return start, steps, err
+	return r.dated(start, list)
 }
 
 // lineTo lists the commits after one on the way to another, which has it in its
@@ -116,11 +111,7 @@ func (r *repository) dated(start commit, list []commit) ([]step, error) {
 
 // forced is the one step to a commit that does not have the other one in its
 // history. It was made after both of them.
-func (r *repository) forced(ctx context.Context, start commit, after string) ([]step, error) {
-	end, err := r.commit(ctx, after)
-	if err != nil {
-		return nil, err
-	}
+func (r *repository) forced(start, end commit) ([]step, error) {
 	date, err := r.dateOf(end)
 	if err != nil {
 		return nil, err

@@ -115,15 +115,15 @@ func Read(ctx context.Context, config Config) (Log, error) {
 			return Log{}, err
 		}
 	}
-	after, err := r.resolve(ctx, "After", config.After)
+	after, err := r.resolve("After", config.After)
 	if err != nil || isZero(config.Before) {
 		return Log{NewBranch: err == nil}, err
 	}
-	before, err := r.resolve(ctx, "Before", config.Before)
+	start, err := r.resolve("Before", config.Before)
 	if err != nil {
 		return Log{}, err
 	}
-	start, steps, err := r.line(ctx, before, after)
+	steps, err := r.line(ctx, start, after)
 	if err != nil {
 		return Log{}, err
 	}

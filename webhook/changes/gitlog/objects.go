@@ -90,25 +90,33 @@ func (o *objects) close() {
 
 // object returns the content of one, at most limit bytes.
 func (o *objects) object(id, kind string, limit int64) ([]byte, error) {
-	if _, err := io.WriteString(o.in, id+"\n"); err != nil {
-		return nil, o.broken(err)
+	_, content, err := o.named(id, kind, limit)
+	return content, err
+}
+
+// named returns the id of an object with any name, and its content.
+func (o *objects) named(name, kind string, limit int64) (id string, content []byte, err error) {
+	if strings.ContainsAny(name, "\n\x00") {
+		return "", nil, errMissing
+	}
+	if _, err := io.WriteString(o.in, name+"\n"); err != nil {
+		return "", nil, o.broken(err)
 	}
 	header, err := o.out.ReadString('\n')
 	if err != nil {
-		return nil, o.broken(err)
+		return "", nil, o.broken(err)
+	}
+	if said, ok := strings.CutPrefix(header, name+" "); ok && (said == "missing\n" || said == "ambiguous\n") {
+		return "", nil, errMissing
 	}
 	fields := strings.Fields(header)
-	if len(fields) == 2 && fields[1] == "missing" {
-		return nil, errMissing
-	}
 	if len(fields) != 3 {
-		return nil, errObject
+		return "", nil, errObject
 	}
 	size, err := strconv.ParseInt(fields[2], 10, 64)
 	if err != nil || size < 0 {
-		return nil, errObject
+		return "", nil, errObject
 	}
-	var content []byte
 	if size <= limit {
 		content = make([]byte, size)
 		_, err = io.ReadFull(o.out, content)
@@ -120,13 +128,13 @@ func (o *objects) object(id, kind string, limit int64) ([]byte, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, o.broken(err)
+		return "", nil, o.broken(err)
 	case fields[1] != kind:
-		return nil, errObject
+		return "", nil, errObject
 	case size > limit:
-		return nil, tooLong(size)
+		return "", nil, tooLong(size)
 	}
-	return content, nil
+	return fields[0], content, nil
 }
 
 // broken says why the process has ended.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -25,8 +26,8 @@ type ReportConfig struct {
 	// Defaults to 15 s.
 	Settle time.Duration
 
-	// Patience is how long to go on after failures that pass: no connection, a
-	// rate limit, an unclear answer. Defaults to 5 minutes.
+	// Patience is how long to go on while nothing gets through, for failures that
+	// pass: no connection, a rate limit, an unclear answer. Defaults to 5 minutes.
 	Patience time.Duration
 }
 
@@ -35,6 +36,10 @@ type Reported struct {
 	// Sent is how many are in the log now that were not, There how many were
 	// there already.
 	Sent, There int
+	// Twice is how many of those that were sent stood in the log more than once
+	// afterwards, because another report of the same was under way. Nothing takes
+	// them out again. It is known with a token only.
+	Twice int
 	// Refused are those that Sentry does not take, with the reasons.
 	Refused []Refusal
 }
@@ -58,8 +63,8 @@ const (
 // Report sends changes that happened in the past, in their order, and with a
 // token only those that the log does not have: then it may be called again with
 // the same changes, after a failure half-way as well, and each is in the log
-// once. Two calls at the same time cannot know of each other; let a pipeline run
-// one after the other.
+// once. Two calls at the same time cannot know of each other, and at least one
+// of them counts what they have repeated; let a pipeline run one after the other.
 //
 // An error means that some may not have been sent; what is counted was. Changes
 // that Sentry refuses are no error, and keep back no others.
@@ -74,6 +79,9 @@ func Report(ctx context.Context, config ReportConfig, list ...webhook.Change) (R
 	}
 	s := sender{config: config, deadline: time.Now().Add(config.Patience), left: list}
 	err := s.run(ctx)
+	if err == nil {
+		s.done.Twice = s.twice(ctx)
+	}
 	return s.done, err
 }
 
@@ -83,6 +91,7 @@ type sender struct {
 	deadline time.Time
 	left     []webhook.Change // not known to be in the log
 	checked  bool             // left was held against the log
+	lacking  []webhook.Change // what the log did not have at first
 	doubtful int              // how many of left the last request may have stored
 	pause    time.Duration
 	done     Reported
@@ -92,7 +101,11 @@ type sender struct {
 func (s *sender) run(ctx context.Context) error {
 	s.size = batch
 	for len(s.left) > 0 {
+		before := len(s.left)
 		err := s.next(ctx)
+		if len(s.left) < before {
+			s.deadline = time.Now().Add(s.config.Patience)
+		}
 		if err == nil {
 			s.pause = 0
 			continue
@@ -110,6 +123,9 @@ func (s *sender) next(ctx context.Context) error {
 		missing, err := s.config.Client.Missing(ctx, s.config.Token, s.left...)
 		if err != nil {
 			return err
+		}
+		if s.lacking == nil {
+			s.lacking = missing
 		}
 		found := len(s.left) - len(missing)
 		ours := min(found, s.doubtful)
@@ -162,6 +178,24 @@ func (s *sender) without(now []webhook.Change, err error) error {
 	}
 	s.left = rest
 	return nil
+}
+
+// twice reads the log once more, and counts what it has more often than it was
+// reported. What cannot be read is not known.
+func (s *sender) twice(ctx context.Context) int {
+	if s.config.Token == "" || s.done.Sent == 0 {
+		return 0
+	}
+	const second = "again"
+	list := slices.Concat(s.lacking, s.lacking)
+	for i := range s.lacking {
+		list[len(s.lacking)+i].ItemID = second
+	}
+	missing, err := s.config.Client.Missing(ctx, s.config.Token, list...)
+	if err != nil {
+		return 0
+	}
+	return len(s.lacking) - len(slices.DeleteFunc(missing, func(c webhook.Change) bool { return c.ItemID != second }))
 }
 
 // wait waits after a failure that passes, for as long as there is patience.

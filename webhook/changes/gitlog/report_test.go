@@ -128,6 +128,66 @@ func TestReportStops(t *testing.T) {
 	})
 }
 
+// TestReportAtOnce has a second job report the same when the first has read the
+// log and sends.
+func TestReportAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, other := standIn(t, webhooktest.Config{})
+		list := someChanges(250)
+		if err := other.Send(t.Context(), list[:20]...); err != nil {
+			t.Fatal(err)
+		}
+		posts := 0
+		transport := server.Transport()
+		client, err := webhook.NewClient(webhook.Config{
+			URL: server.URL(), Secrets: []signing.Secret{server.Secret()}, OnWarning: func(webhook.Warning) {},
+			HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.Method == http.MethodPost {
+					if posts++; posts == 2 { // it has sent 100
+						done, err := gitlog.Report(t.Context(), gitlog.ReportConfig{Client: other, Token: server.Token()}, list...)
+						if err != nil || done.Sent != 130 || done.There != 120 || done.Twice != 0 {
+							t.Errorf("%+v: %v", done, err)
+						}
+					}
+				}
+				return transport.RoundTrip(r)
+			})},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := gitlog.Report(t.Context(), gitlog.ReportConfig{Client: client, Token: server.Token()}, list...)
+		if err != nil || done.Sent != 230 || done.There != 20 || done.Twice != 130 {
+			t.Errorf("%+v: %v", done, err)
+		}
+		server.Close()
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestReportIsPatient: a report that takes longer than its patience goes on after
+// a failure, as long as something gets through.
+func TestReportIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := standIn(t, webhooktest.Config{})
+		list := someChanges(700)
+		config := gitlog.ReportConfig{Client: client, Token: server.Token(), Patience: 30 * time.Second}
+		for range 7 {
+			server.Fail(webhooktest.Status(http.StatusServiceUnavailable), webhooktest.Fault{})
+		}
+		if done, err := gitlog.Report(t.Context(), config, list...); err != nil || done.Sent != 700 {
+			t.Errorf("%+v: %v", done, err)
+		}
+		if diff := cmp.Diff(list, server.Changes()); diff != "" {
+			t.Error(diff)
+		}
+		server.Close()
+	})
+}
+
 // TestReportWithoutToken loses nothing, and repeats.
 func TestReportWithoutToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

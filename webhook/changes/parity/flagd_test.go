@@ -255,16 +255,17 @@ func written(v any, evaluators object) any {
 
 // TestFlagdRefuses holds what flagd makes of odd documents against what is read
 // here. stricter are those that flagd takes and that are refused here on purpose:
-// they say two things at once.
+// they say two things at once, or may be half-written.
 func TestFlagdRefuses(t *testing.T) {
 	stricter := map[string]bool{
 		`{"flags":{"a":{"state":"ENABLED"},"a":{"state":"DISABLED"}}}`:     true,
 		`{"flags":{"a":{"state":"ENABLED","State":"DISABLED"}}}`:           true,
 		`{"flags":[{"key":"a"},{"key":"a"}]}`:                              true,
+		`{"flags":null}`: true,
 		"{\"flags\":{\"a\":{\"defaultVariant\":\"\",\"state\":\"\xff\"}}}": true,
 	}
 	for _, document := range append(slices.Collect(maps.Keys(stricter)),
-		``, `{}`, `[]`, `null`, `{"flags":null}`, `{"flags":{}}`, `{"flags":[]}`, `{"flags":1}`, `{"flags":{"a":null}}`, `{"flags":{"a":1}}`, `{"flags":[null]}`,
+		``, `{}`, `[]`, `null`, `{"flags":{}}`, `{"flags":[]}`, `{"flags":1}`, `{"flags":{"a":null}}`, `{"flags":{"a":1}}`, `{"flags":[null]}`,
 		`{"flags":{"a":{"state":1}}}`, `{"flags":{"a":{"state":null}}}`, `{"flags":{"a":{"variants":null}}}`, `{"flags":{"a":{"variants":[]}}}`,
 		`{"flags":{"a":{"metadata":[]}}}`, `{"flags":{"a":{"metadata":null}}}`, `{"flags":{"a":{"source":1}}}`, `{"flags":{"a":{"targeting":null}}}`,
 		`{"flags":{"a":{"defaultVariant":"x","variants":{"x":null}}}}`, `{"flags":{"a":{"defaultVariant":"x"}}}`, `{"flags":{"a":{"variants":{"x":1e999}}}}`,

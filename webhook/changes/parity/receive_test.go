@@ -133,7 +133,7 @@ func TestReceiveNotifier(t *testing.T) {
 	if stats := receiver.Stats(); stats.Results[receive.Forged]+stats.Results[receive.Unsigned]+stats.Results[receive.Unreadable] > 0 {
 		t.Errorf("%+v", stats)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := receiver.Close(ctx); err != nil {
 		t.Error(err)

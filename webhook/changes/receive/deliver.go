@@ -177,8 +177,11 @@ func (r *Receiver) keep(ctx context.Context, d *delivery) (err error) {
 
 // lend gives the authors to the watchers.
 func (r *Receiver) lend(ctx context.Context, d *delivery) error {
-	loans := make([]changes.Loan, len(d.edits))
+	loans, named := make([]changes.Loan, len(d.edits)), int64(0)
 	for i, e := range d.edits {
+		if e.author.ID != "" {
+			named++
+		}
 		loans[i] = changes.Loan{ID: d.id + strconv.Itoa(i), Flag: e.flag, Author: e.author, At: e.at}
 	}
 	for _, watcher := range r.config.Watchers {
@@ -187,7 +190,7 @@ func (r *Receiver) lend(ctx context.Context, d *delivery) error {
 		}
 	}
 	d.result = Accepted
-	r.counts.change(func(s *Stats) { s.Lent += int64(len(loans)) })
+	r.counts.change(func(s *Stats) { s.Lent += named })
 	r.told(d)
 	return nil
 }

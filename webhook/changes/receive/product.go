@@ -62,6 +62,10 @@ type edit struct {
 	from, to mark
 }
 
+// lends reports whether a watcher can make something of an edit: of its author, or
+// of it being known, with the time, that nobody made it whom the product can name.
+func (e edit) lends() bool { return e.author.ID != "" || e.flag != "" && !e.at.IsZero() }
+
 const defaultLimit = 1 << 20
 
 var postOnly = []string{http.MethodPost}

@@ -59,7 +59,10 @@ func New(config Config) (*Receiver, error) {
 		config: config, keys: keys, places: make(chan struct{}, maxLargeBodies),
 		ended: make(chan struct{}), closing: make(chan struct{}),
 	}
-	r.counts.stats.Results, r.counts.stats.Unknown = map[Result]int64{}, map[string]int64{}
+	r.counts.stats.Results, r.counts.stats.Unknown = make(map[Result]int64, len(results)), map[string]int64{}
+	for _, result := range results {
+		r.counts.stats.Results[result] = 0
+	}
 	r.queue.init()
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -165,7 +168,7 @@ func (r *Receiver) accept(ctx context.Context, body []byte, n notice, now time.T
 	}
 	d := &delivery{id: digest([]byte(r.config.Name), body), notice: n, received: now, kept: make(chan struct{})}
 	if len(r.config.Watchers) > 0 {
-		d.edits = slices.DeleteFunc(d.edits, func(e edit) bool { return e.author.ID == "" || len(e.flag) > queue.MaxKey })
+		d.edits = slices.DeleteFunc(d.edits, func(e edit) bool { return !e.lends() || len(e.flag) > queue.MaxKey })
 		d.edits = d.edits[:min(len(d.edits), maxLoans)]
 		if len(d.edits) == 0 {
 			return Accepted, http.StatusOK, "accepted: the watcher looks"

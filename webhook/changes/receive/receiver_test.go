@@ -345,7 +345,7 @@ func TestSlowBody(t *testing.T) {
 		t.Error(answer.Status)
 	}
 	for _, conn := range slow {
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		head := make([]byte, 12)
 		if _, err := io.ReadFull(conn, head); err != nil || string(head) != "HTTP/1.1 400" {
 			t.Errorf("%q, %v", head, err)

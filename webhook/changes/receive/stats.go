@@ -47,9 +47,15 @@ const (
 	Busy Result = "busy"
 )
 
+var results = []Result{
+	Accepted, Repeated, Ignored, Unknown, Old, Unreadable, Unkept,
+	Unsigned, Forged, TooLarge, Broken, BodyRead, Unfit, Busy,
+}
+
 // Stats are a receiver's numbers.
 type Stats struct {
-	// Results counts the webhooks.
+	// Results counts the webhooks. Each result is there from the start, for of a
+	// series that begins with 1 a monitoring system sees no increase.
 	Results map[Result]int64
 	// Changes is how many changes were put into the queue, Refused how many could
 	// not be, because Sentry would refuse them, and Lent how many authors were given

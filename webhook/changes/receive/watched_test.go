@@ -133,6 +133,50 @@ func TestProductWhoseClockIsAhead(t *testing.T) {
 	}
 }
 
+// TestWebhookThatNamesNobody: an edit by an API key is not signed by who edited
+// the flag before, without any difference, and does not wait for an author.
+func TestWebhookThatNamesNobody(t *testing.T) {
+	for name, bodyOf := range map[string]func(email string, n int) string{
+		"growthbook": func(email string, n int) string {
+			body := growthBook("updated", "a", email, n, time.Now())
+			if email == "" {
+				body = strings.Replace(body, `"type":"dashboard","id":"u"`, `"type":"api_key","apiKey":"k"`, 1)
+			}
+			return body
+		},
+		"flipt": func(email string, n int) string { return flipt("updated", "a", email, n, time.Now()) },
+	} {
+		for _, delay := range []time.Duration{0, 3 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				d, s := &document{}, newStore(t)
+				d.set(0, 0)
+				w := watcher(t, d, s, time.Second)
+				r := newReceiver(t, receive.Config{Product: products[name], Watchers: []*changes.Watcher{w}})
+				time.Sleep(40 * time.Second)
+				send(t, r, name, bodyOf("ada@example.com", 1))
+				time.Sleep(20 * time.Second)
+				d.set(1, 0)
+				body := bodyOf("", 2)
+				time.Sleep(delay)
+				send(t, r, name, body)
+				time.Sleep(5 * time.Second)
+				if got := strings.Join(told(emitted(t, s)), "; "); got != "updated a by name growthbook:features" {
+					t.Errorf("%s, %v later: %q", name, delay, got)
+				}
+				if got := r.Stats().Lent; got != 1 {
+					t.Errorf("%s: %d authors lent", name, got)
+				}
+				d.set(2, 0)
+				send(t, r, name, bodyOf("bob@example.com", 3))
+				time.Sleep(time.Minute)
+				if got := told(emitted(t, s)); len(got) != 2 || got[1] != "updated a by email bob@example.com" {
+					t.Errorf("%s, %v later: %q", name, delay, got)
+				}
+			})
+		}
+	}
+}
+
 // watchedStep is an edit, and what becomes of its webhook.
 type watchedStep struct {
 	Flag       int

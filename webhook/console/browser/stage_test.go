@@ -60,7 +60,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		s.emitter.Close(ctx)
 	})
@@ -111,7 +111,7 @@ func (s *stage) emit(changes ...webhook.Change) {
 	if err := s.emitter.Emit(s.t.Context(), changes...); err != nil {
 		s.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	if err := s.emitter.Flush(ctx); err != nil {
 		s.t.Fatal(err)

@@ -29,8 +29,15 @@
 //   - Files that a mount of Kubernetes manages (a ConfigMap or a Secret, linked
 //     through "..data"): the next synchronisation would undo the edit. Switch the
 //     flag where the ConfigMap comes from.
+//   - A file that is a mount of its own (docker run -v …/flags.json:/flags.json, a
+//     subPath), over which nothing can be renamed: mount its folder.
 //   - A flag without a state, or that is there more than once: which of them is
-//     meant?
+//     meant? The same for a name that is there twice, also in different case,
+//     which flagd takes for one name and other evaluators for two.
+//
+// Nor does it reach who has the file by other means than its name. A container in
+// which it is a mount of its own, and another hard link, keep the file as it was
+// before the first edit: give flagd the folder, too.
 //
 // Who watches the file for changes sees the switch as a change by the process
 // that runs the toggler.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
@@ -95,7 +97,7 @@ type locator struct {
 }
 
 func (l *locator) document() error {
-	err := l.object(func(name string) error {
+	err := l.fields([]string{"flags", "metadata"}, func(name string) error {
 		switch name {
 		case "flags":
 			l.hasFlags = true
@@ -110,7 +112,7 @@ func (l *locator) document() error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.ReadToken(); err == nil {
+	if _, err := l.ReadToken(); err != io.EOF { //nolint:errorlint // as the decoder promises
 		return ErrMalformed // something follows
 	}
 	want, asked := l.target.Attributes[flagSetID]
@@ -150,6 +152,25 @@ func (l *locator) object(member func(name string) error) error {
 	return err
 }
 
+// fields is object for what flagd reads into a struct of Go's, by encoding/json:
+// there a name in different case is the same name, and of two the later counts,
+// for other evaluators maybe the other.
+func (l *locator) fields(wanted []string, member func(name string) error) error {
+	seen := make([]bool, len(wanted))
+	return l.object(func(name string) error {
+		for i, want := range wanted {
+			if !strings.EqualFold(name, want) {
+				continue
+			}
+			if seen[i] {
+				return jsontext.ErrDuplicateName
+			}
+			seen[i], name = true, want
+		}
+		return member(name)
+	})
+}
+
 // flags reads both forms: an object by key, and a list of flags with their keys.
 func (l *locator) flags() error {
 	if l.PeekKind() != jsontext.KindBeginArray {
@@ -157,14 +178,14 @@ func (l *locator) flags() error {
 			if name != l.target.Flag {
 				return l.SkipValue()
 			}
-			return l.flag(name)
+			return l.flag(name, false)
 		})
 	}
 	if _, err := l.ReadToken(); err != nil {
 		return err
 	}
 	for l.PeekKind() != jsontext.KindEndArray {
-		if err := l.flag(""); err != nil {
+		if err := l.flag("", true); err != nil {
 			return err
 		}
 	}
@@ -172,13 +193,14 @@ func (l *locator) flags() error {
 	return err
 }
 
-// flag notes a flag if its key is the target's.
-func (l *locator) flag(key string) error {
+// flag notes a flag if its key is the target's; one of a list says its key
+// itself. Null is a flag without anything.
+func (l *locator) flag(key string, listed bool) error {
 	var f found
 	set := ""
-	err := l.object(func(name string) (err error) {
+	member := func(name string) (err error) {
 		switch {
-		case name == "key" && key == "":
+		case name == "key" && listed:
 			key, err = l.string()
 		case name == "state":
 			var value jsontext.Value
@@ -194,7 +216,13 @@ func (l *locator) flag(key string) error {
 			err = l.SkipValue()
 		}
 		return err
-	})
+	}
+	var err error
+	if l.PeekKind() == jsontext.KindNull {
+		err = l.SkipValue()
+	} else {
+		err = l.fields([]string{"key", "state", "metadata"}, member)
+	}
 	if err == nil && key == l.target.Flag {
 		l.all, l.sets = append(l.all, f), append(l.sets, set)
 	}

@@ -135,7 +135,7 @@ func lockAndRead(ctx context.Context, path string) (*original, error) {
 			return nil, fmt.Errorf("flagdfile: %w", err)
 		}
 		o := &original{path: path, file: file}
-		o.locked, err = lock(file)
+		o.locked, err = o.lock()
 		locked := o.locked
 		if err == nil && locked {
 			if err = o.load(); err == nil && o.isSameFile() {
@@ -159,6 +159,24 @@ func lockAndRead(ctx context.Context, path string) (*original, error) {
 	}
 }
 
+// lock locks the file, without waiting for it.
+func (o *original) lock() (bool, error) {
+	locked, err := lock(o.file)
+	if !wantsWriting(err) {
+		return locked, err
+	}
+	file, err := os.OpenFile(o.path, os.O_RDWR|dontWait, 0)
+	if err != nil {
+		return true, nil // it may be replaced and not written to: the comparison is all there is
+	}
+	_ = o.file.Close()
+	o.file = file
+	if locked, err = lock(file); wantsWriting(err) {
+		return true, nil
+	}
+	return locked, err
+}
+
 // isSameFile reports whether the path still leads to the file that was read.
 func (o *original) isSameFile() bool {
 	now, err := os.Lstat(o.path)
@@ -173,6 +191,9 @@ func (o *original) isCurrent() bool {
 	content, err := os.ReadFile(o.path)
 	return err == nil && bytes.Equal(content, o.content)
 }
+
+// errMounted is about a file that a container has as a mount of its own.
+var errMounted = fmt.Errorf("%w: it is a mount of its own, which cannot be replaced; mount its folder instead", ErrUnsupported)
 
 // prepared is a new file beside the original one.
 type prepared struct{ from, to string }
@@ -214,7 +235,7 @@ func (p *prepared) discard() { _ = os.Remove(p.from) }
 func (p *prepared) commit() error {
 	if err := os.Rename(p.from, p.to); err != nil {
 		if isMountPoint(err) {
-			return fmt.Errorf("%w: it is a mount of its own, which cannot be replaced; mount its folder instead", ErrUnsupported)
+			return errMounted
 		}
 		return fmt.Errorf("flagdfile: %w", err)
 	}

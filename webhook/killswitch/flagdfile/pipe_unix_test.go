@@ -33,7 +33,7 @@ func TestWhatIsNoFileForAMoment(t *testing.T) {
 				if !errors.Is(err, ErrMalformed) || isFinal(err) {
 					t.Error(err)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(2 * time.Minute):
 				t.Fatal("it waits for the other end of the pipe")
 			}
 			if err := errors.Join(os.Remove(path), os.Rename(path+".away", path)); err != nil {

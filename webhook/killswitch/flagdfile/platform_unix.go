@@ -14,24 +14,31 @@ const lockIsFile = true
 // dontWait keeps a pipe from holding up who opens it.
 const dontWait = syscall.O_NONBLOCK
 
+// flock is replaced in tests, by that of another file system.
+var flock = syscall.Flock
+
 // lock takes an advisory lock that lasts until the file is closed, without
 // waiting for it.
 func lock(file *os.File) (bool, error) {
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return true, nil
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EWOULDBLOCK):
 			return false, nil
-		case isUnsupported(err):
+		case isUnsupported(err), errors.Is(err, syscall.ENOLCK):
 			return true, nil // a file system without locks: the comparison is all there is
 		default:
 			return false, err
 		}
 	}
 }
+
+// wantsWriting reports whether a lock was refused because the file is open for
+// reading only, as NFS and CIFS do.
+func wantsWriting(err error) bool { return errors.Is(err, syscall.EBADF) }
 
 // unlock has nothing to do: closing the file ends the lock.
 func unlock() {}

@@ -85,19 +85,24 @@ func (t *Toggler) Validate(target killswitch.Target) error {
 	return nil
 }
 
-// Check does all that a switch of each target would do but the rename: it reads
-// the file, finds the flags, and writes a file beside it, which it removes.
+// Check does all that a switch of each target would do but the rename: it locks
+// and reads the file, finds the flags, and writes a file beside it, which it
+// removes. On Linux it finds out whether the file is a mount of its own, over
+// which nothing can be renamed.
 func (t *Toggler) Check(ctx context.Context, targets ...killswitch.Target) error {
 	path, err := resolve(t.path)
 	if err != nil {
 		return err
 	}
-	original, err := read(path)
+	original, err := lockAndRead(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer original.close()
 	var wrong []error
+	if isMounted(path) {
+		wrong = append(wrong, errMounted)
+	}
 	for _, target := range targets {
 		err := t.Validate(target)
 		if err == nil {

@@ -353,9 +353,11 @@ func TestFormerState(t *testing.T) {
 	config := configOf(s.URL)
 	config.Before = &httptoggle.Before{
 		URL: s.URL + "/api/flags/${target.flag}?env=${target.environment}", Place: httptoggle.Place{Pointer: "/env/${target.environment}"},
-		Timeout: httptoggle.Duration(50 * time.Millisecond),
+		Timeout: httptoggle.Duration(time.Minute),
 	}
-	toggler := newToggler(t, config)
+	patient := newToggler(t, config)
+	config.Before.Timeout = httptoggle.Duration(50 * time.Millisecond)
+	impatient := newToggler(t, config)
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	for name, c := range map[string]struct {
@@ -377,6 +379,10 @@ func TestFormerState(t *testing.T) {
 			}
 		}
 		s.mu.Unlock()
+		toggler := patient
+		if name == "hangs" {
+			toggler = impatient
+		}
 		was, err := toggler.Toggle(t.Context(), off())
 		if err != nil || was != c.want {
 			t.Errorf("%s: %s, %v", name, was, err)
@@ -395,7 +401,7 @@ func TestFormerState(t *testing.T) {
 			t.Errorf("%s: the check says %v", name, err)
 		}
 	}
-	if err := toggler.Check(t.Context(), killswitch.Target{Flag: "a"}); !errors.Is(err, httptoggle.ErrInvalidTarget) {
+	if err := patient.Check(t.Context(), killswitch.Target{Flag: "a"}); !errors.Is(err, httptoggle.ErrInvalidTarget) {
 		t.Errorf("a target without an environment: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // confirmWithin bounds the question to the store whether an alert is really not
@@ -97,7 +99,7 @@ func (r *Relay) pretend(one *admission) {
 	}
 	if one.refused() == "" {
 		// The store is the relay's own memory.
-		_ = one.journal.settle(r.ctx, queue.Outcome{ID: one.change.id, Seq: one.change.entry.Seq, State: queue.Done})
+		_ = one.journal.settle(r.ctx, queue.Outcome{ID: one.change.id, State: queue.Done})
 	}
 }
 

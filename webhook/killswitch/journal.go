@@ -57,7 +57,8 @@ type known struct {
 type change struct {
 	note string
 	// apply makes the change. It is called again when somebody else has changed
-	// the flag's note meanwhile, and so only says what came of it.
+	// the flag's note meanwhile, and for the view, from several goroutines: it only
+	// says what came of it.
 	apply func(f *flagState) applied
 	id    string // of the item, if it has one
 	held  bool   // this process holds the item
@@ -81,6 +82,9 @@ type applied struct {
 	reason Reason // why a kill was not admitted
 	inPlay bool   // a switch of the flag the other way may be under way
 	alone  bool   // no other decision about the flag is known
+
+	disputed bool  // a newer decision says otherwise
+	order    int64 // of the decision, if there is no item to add
 }
 
 func newJournal(store queue.Store, name, owner string, l limits, hold time.Duration, failure func(error)) *journal {
@@ -129,17 +133,18 @@ func (j *journal) wakeWriter() {
 	}
 }
 
-// do submits a change and waits until it is written or ctx ends.
-func (j *journal) do(ctx context.Context, note string, apply func(f *flagState)) error {
-	c := &change{note: note, apply: func(f *flagState) applied { apply(f); return applied{} }}
+// do submits a change, waits until it is written or ctx ends, and returns what came
+// of it.
+func (j *journal) do(ctx context.Context, note string, apply func(f *flagState) applied) (applied, error) {
+	c := &change{note: note, apply: apply}
 	j.mu.Lock()
 	j.submit(c)
 	j.mu.Unlock()
 	select {
 	case <-c.written:
-		return nil
+		return c.result, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return applied{}, ctx.Err()
 	}
 }
 

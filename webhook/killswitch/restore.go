@@ -143,10 +143,15 @@ func (j *Journal) Retry(ctx context.Context, p Pending) error {
 	return j.with(ctx, options{}, func(_ *Relay, own *journal) error {
 		again := k.kill
 		again.At = time.Now().UTC().Truncate(time.Microsecond)
-		err := own.do(ctx, again.note(), func(f *flagState) { f.admit(&again, p.ID, own.limits, time.Now()) })
+		result, err := own.do(ctx, again.note(), func(f *flagState) applied {
+			k := again
+			f.admit(&k, p.ID, own.limits, time.Now())
+			return applied{order: k.Order}
+		})
 		if err != nil {
 			return err
 		}
+		again.Order = result.order
 		item := own.item(&again, p.ID)
 		return j.store.Revise(ctx, j.queue, p.entry, &item)
 	})
@@ -201,7 +206,11 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 	}
 	return restored, j.with(ctx, options{emitter: what.Emitter, logger: what.Logger}, func(r *Relay, own *journal) error {
 		if !restored.On {
-			return own.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) { f.Killed, f.Cooling = nil, nil })
+			_, err := own.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) applied {
+				f.Killed, f.Cooling = nil, nil
+				return applied{}
+			})
+			return err
 		}
 		return r.restore(ctx, own, what.Toggler, kill{
 			Version: killVersion, Target: off.Target, Flag: off.Flag, On: true, Trigger: TriggerRestore, By: by,
@@ -256,7 +265,11 @@ func (w *work) restored(ctx context.Context, was State) error {
 		return ErrOvertaken
 	}
 	k, id := w.kill, w.id
-	if err := w.journal.do(ctx, k.note(), func(f *flagState) { f.apply(&k, id, was, time.Now(), w.relay.isRecorded) }); err != nil {
+	_, err = w.journal.do(ctx, k.note(), func(f *flagState) applied {
+		f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+		return applied{}
+	})
+	if err != nil {
 		w.putOff(ctx, 0, err)
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}

@@ -348,13 +348,14 @@ func (w *work) conclude(ctx context.Context, was State) {
 // is also to look: it is only written to the newest note there is.
 func (w *work) applied(ctx context.Context, was State) (disputed bool, err error) {
 	k, id := w.kill, w.id
-	err = w.journal.do(ctx, k.note(), func(f *flagState) {
-		newer := f.newer(&k)
-		if disputed = newer != nil && newer.Kill.On != k.On; !disputed {
-			f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+	result, err := w.journal.do(ctx, k.note(), func(f *flagState) applied {
+		if newer := f.newer(&k); newer != nil && newer.Kill.On != k.On {
+			return applied{disputed: true}
 		}
+		f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+		return applied{}
 	})
-	return err == nil && disputed, err
+	return result.disputed, err
 }
 
 // record gives the emitter the change, however long that takes, and ends the
@@ -387,7 +388,7 @@ func (w *work) giveUp(ctx context.Context, err error) {
 	w.end(false)
 	err = fmt.Errorf("%w: %w", ErrNotSwitched, err)
 	w.relay.report(reportOf(&w.kill, err, w.attempts))
-	_ = w.journal.do(ctx, w.kill.note(), func(f *flagState) { f.Cooling = nil }) // the next alert tries again at once
+	_, _ = w.journal.do(ctx, w.kill.note(), func(f *flagState) applied { f.Cooling = nil; return applied{} }) // the next alert tries again at once
 	_ = w.settle(ctx, queue.Outcome{State: queue.Dead, Reason: errorText(err)})
 }
 

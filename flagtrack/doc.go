@@ -29,7 +29,8 @@
 //	negroni                       r.Context()                    its PanicHandlerFunc captures with a hub of its own:
 //	                                                             errors there show no flags; let sentrynegroni recover
 //	gin                           c or c.Request.Context()       c, and what is derived from it, is used again after the
-//	                                                             request: Fork(c) in goroutines
+//	                                                             request: Fork(c) in goroutines, not SetHubOnContext, which
+//	                                                             ContextWithFallback hides behind the request's hub
 //	echo, sentry-go from 0.49     c.Request().Context()          echo.Context itself is no context
 //	echo, sentry-go before 0.49   sentryecho.GetSpanFromContext  c.Request().Context() has no hub: flags are left out
 //	                              (c).Context()
@@ -50,10 +51,14 @@
 //	slog, zerolog, logrus         -                              errors that a logger captures show flags if it uses the
 //	                                                             hub of the context; one with a client of its own does not
 //
-// An evaluation whose context leads to no hub, or to the process-wide one, is left out: on its scope it would show on the errors of all
-// later requests, whoever's. It is counted, and the first one in a process is said on slog.Default with what to do. A
-// framework's context that is kept beyond its request, in a goroutine say, leads to the next user's hub, which nobody
-// can tell from outside: use Fork.
+// Capture with the hub of that context, too: sentry.GetHubFromContext(ctx).CaptureException(err), or the adapter's own
+// GetHubFromContext, and defer sentry.RecoverWithContext(ctx) in goroutines. sentry.CaptureException and sentry.Recover
+// go to the process-wide hub, which knows of no request, so their errors show none of a request's flags.
+//
+// An evaluation whose context leads to no hub, or to the process-wide one, is left out: on its scope it would show on
+// the errors of all later requests, whoever's. It is counted, and the first one in a process is said on slog.Default
+// with what to do. A framework's context that is kept beyond its request, in a goroutine say, leads to the next user's
+// hub, which nobody can tell from outside: use Fork.
 //
 // # What appears where in Sentry
 //

@@ -126,7 +126,7 @@ func TestSpanTableEmpties(t *testing.T) {
 // collect waits until garbage collection has emptied the span table.
 func collect(t *testing.T) {
 	t.Helper()
-	for range 200 {
+	for range 5000 {
 		runtime.GC()
 		if spans.len() == 0 {
 			return

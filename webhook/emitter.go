@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -174,7 +175,7 @@ func NewEmitter(client *Client, store queue.Store, config EmitterConfig) (*Emitt
 	if err := client.usable(); err != nil {
 		return nil, err
 	}
-	if store == nil {
+	if store == nil || typednil.In(store) {
 		return nil, invalidConfig("the store is nil")
 	}
 	config = config.withDefaults(client.destination())

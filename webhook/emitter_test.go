@@ -297,6 +297,10 @@ func TestNewEmitterRefuses(t *testing.T) {
 	if _, err := webhook.NewEmitter(client, nil, webhook.EmitterConfig{}); !errors.Is(err, webhook.ErrInvalidConfig) {
 		t.Errorf("no store: %v", err)
 	}
+	var none *queue.Memory // as where a store is optional and left out
+	if _, err := webhook.NewEmitter(client, none, webhook.EmitterConfig{}); !errors.Is(err, webhook.ErrInvalidConfig) {
+		t.Errorf("a nil pointer for a store: %v", err)
+	}
 }
 
 // TestEmitterAnswerTable plays each answer a few times before all is well, and

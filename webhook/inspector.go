@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
@@ -42,7 +43,7 @@ type InspectorConfig struct {
 // [Emitter.Inspector] is for one with it. It starts nothing, and the store stays
 // the caller's. Its errors wrap [ErrInvalidConfig].
 func NewInspector(store queue.Store, queueName string, config InspectorConfig) (*Inspector, error) {
-	if store == nil {
+	if store == nil || typednil.In(store) {
 		return nil, invalidConfig("the store is nil")
 	}
 	queues := append([]string{queueName}, config.FormerQueues...)

@@ -190,6 +190,9 @@ func TestNewInspector(t *testing.T) {
 	store := newMemory(t, queue.MemoryConfig{})
 	for what, make := range map[string]func() (*webhook.Inspector, error){
 		"no store": func() (*webhook.Inspector, error) { return webhook.NewInspector(nil, "q", webhook.InspectorConfig{}) },
+		"a nil pointer": func() (*webhook.Inspector, error) {
+			return webhook.NewInspector((*queue.Memory)(nil), "q", webhook.InspectorConfig{})
+		},
 		"no queue": func() (*webhook.Inspector, error) { return webhook.NewInspector(store, "", webhook.InspectorConfig{}) },
 		"a negative": func() (*webhook.Inspector, error) {
 			return webhook.NewInspector(store, "q", webhook.InspectorConfig{MaxFlag: -1})

@@ -65,7 +65,7 @@ func startFleet(ctx context.Context, d database, client *webhook.Client) (fleet,
 }
 
 func (f fleet) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime) // also after Ctrl-C
 	defer cancel()
 	var failures []error
 	for i, b := range f {

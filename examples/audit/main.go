@@ -12,8 +12,8 @@
 //	go run ./examples/audit -dsn postgres://user@host/database
 //
 // With -listen it serves instead, and takes the webhook's URL and secret, as
-// Sentry's settings page shows them, from SENTRY_FLAGS_URL and
-// SENTRY_FLAGS_SECRET:
+// Sentry's settings page shows them, from SENTRY_FLAGS_WEBHOOK_URL and
+// SENTRY_FLAGS_WEBHOOK_SECRET:
 //
 //	go run ./examples/audit -listen localhost:8080 -file flags.db
 //	curl -X PUT -H 'X-User: ada' -d '{"enabled":true}' localhost:8080/flags/new-checkout
@@ -21,6 +21,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,12 +43,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("audit", flag.ContinueOnError)
 	flags.SetOutput(out)
 	dsn := flags.String("dsn", "", "PostgreSQL to keep flags and records in, instead of SQLite")
-	file := flags.String("file", "", "SQLite file to keep them in; a temporary one if empty")
+	file := flags.String("file", "", "SQLite file to keep them in; one that is removed at the end if empty")
 	listen := flags.String("listen", "", "address to serve on, instead of the demonstration")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
 		return err
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is not understood; see -h", flags.Args())
 	}
 	d := database{dsn: *dsn, file: *file}
+	if *listen != "" && d == (database{}) {
+		return errors.New("-listen needs -file or -dsn: what is not delivered waits there for the next start")
+	}
 	if d.dsn == "" && d.file == "" {
 		dir, err := os.MkdirTemp("", "audit-")
 		if err != nil {

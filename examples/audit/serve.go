@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -20,23 +21,27 @@ const drainTime = 10 * time.Second
 // serve runs one back end until ctx ends.
 func serve(ctx context.Context, d database, address string, out io.Writer) error {
 	client, err := webhook.NewClient(webhook.Config{
-		URL:     os.Getenv("SENTRY_FLAGS_URL"),
-		Secrets: []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_FLAGS_SECRET"))},
+		URL:     os.Getenv("SENTRY_FLAGS_WEBHOOK_URL"),
+		Secrets: []signing.Secret{signing.NewSecret(os.Getenv("SENTRY_FLAGS_WEBHOOK_SECRET"))},
 	})
 	if err != nil {
-		return fmt.Errorf("SENTRY_FLAGS_URL and SENTRY_FLAGS_SECRET: %w", err)
+		return fmt.Errorf("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET: %w", err)
 	}
 	if err := client.Check(ctx); err != nil {
-		fmt.Fprintf(out, "audit: Sentry cannot be reached; changes wait until it can: %v\n", err)
+		fmt.Fprintf(out, "audit: changes wait until this is mended: %v\n", err)
 	}
-	b, err := newBackend(ctx, d, client)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Addr: address, Handler: b.handler(), ReadHeaderTimeout: 5 * time.Second}
+	b, err := newBackend(ctx, d, client)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := &http.Server{Handler: b.handler(), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
-	go func() { failed <- server.ListenAndServe() }()
-	fmt.Fprintf(out, "audit: serving on %s\n", address)
+	go func() { failed <- server.Serve(listener) }()
+	fmt.Fprintf(out, "audit: serving on %s\n", listener.Addr())
 	select {
 	case err = <-failed:
 	case <-ctx.Done():

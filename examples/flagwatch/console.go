@@ -36,7 +36,7 @@ func (s *service) serveConsole(ctx context.Context, c config, logger *slog.Logge
 	return setup.ServePage(ctx, c.Console, page, "flagwatch", logger)
 }
 
-// sources are the watchers, for the console.
+// sources are the watchers and the receivers, for the console.
 func (s *service) sources() []console.Source {
 	var all []console.Source
 	for _, watcher := range s.watchers {
@@ -46,6 +46,11 @@ func (s *service) sources() []console.Source {
 			source.Problem = stats.Problem.Error()
 		}
 		all = append(all, source)
+	}
+	for _, path := range s.paths() {
+		stats := s.doors[path].Stats()
+		problem, since := unheard(stats)
+		all = append(all, console.Source{Name: "webhooks of " + s.doors[path].Name(), Received: true, LastGood: stats.LastAuthentic, Problem: problem, Since: since})
 	}
 	return all
 }

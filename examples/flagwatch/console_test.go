@@ -44,12 +44,10 @@ func TestConsole(t *testing.T) {
 	c := config{
 		Listen: "127.0.0.1:0", Console: "127.0.0.1:0", Store: filepath.Join(dir, "store.db"), Lag: -1,
 		Sources: []fileSource{{Format: "flagd", File: flags}}, database: func() string { return "" },
+		Receive: []door{{Product: "growthbook", SecretFrom: "SECRET"}}, ReceiveListen: "127.0.0.1:0",
 		flagsURL: sentry.URL(), flagsSecrets: []signing.Secret{sentry.Secret()},
 		env: func(name string) string {
-			if name == "FLAGWATCH_CONSOLE_PASSWORD" {
-				return "correct-horse-battery"
-			}
-			return ""
+			return map[string]string{"FLAGWATCH_CONSOLE_PASSWORD": "correct-horse-battery", "SECRET": productSecret}[name]
 		},
 	}
 	var log lockedBuffer
@@ -78,7 +76,7 @@ func TestConsole(t *testing.T) {
 	}
 	for began := time.Now(); ; time.Sleep(25 * time.Millisecond) { // a real server
 		text := page()
-		if strings.Contains(text, "flagd:flags.json") && strings.Contains(text, "2 flags") && strings.Contains(text, "All delivered") {
+		if strings.Contains(text, "flagd:flags.json") && strings.Contains(text, "2 flags") && strings.Contains(text, "webhooks of growthbook") && strings.Contains(text, "All delivered") {
 			break
 		}
 		if time.Since(began) > 2*time.Minute {

@@ -56,6 +56,7 @@ func write(t *testing.T, path, content string) {
 }
 
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed, so that a part is left out")
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
@@ -26,15 +27,12 @@ func (s *service) tellDoors(told io.Writer) (well bool) {
 		switch {
 		case stats.Problem != nil:
 			state, well = "FAILED", false
-		case stats.ForgedRun >= manyForged, stats.UnsignedRun >= manyForged && stats.LastAuthentic.IsZero():
+		case deaf(stats):
 			state = "DEAF? "
 		}
 		fmt.Fprintf(told, "%s  webhooks of %s: %s, %d changes, %d authors lent", state, receiver.Name(), lastHeard(stats.LastAuthentic), stats.Changes, stats.Lent)
-		if stats.ForgedRun > 0 {
-			fmt.Fprintf(told, "; %d wrong signatures in a row since %s: a wrong secret, or a stranger", stats.ForgedRun, stats.ForgedSince.UTC().Format(time.RFC3339))
-		}
-		if stats.UnsignedRun > 0 {
-			fmt.Fprintf(told, "; %d in a row without a signature: the product has no secret, or a stranger", stats.UnsignedRun)
+		for _, run := range wrongRuns(stats) {
+			fmt.Fprint(told, "; ", run)
 		}
 		if n := stats.Results[receive.Unreadable]; n > 0 {
 			fmt.Fprintf(told, "; %d that cannot be read", n)
@@ -52,6 +50,33 @@ func (s *service) tellDoors(told io.Writer) (well bool) {
 	}
 	s.elsewhere.tell(told)
 	return well
+}
+
+// deaf reports whether a product may try in vain.
+func deaf(stats receive.Stats) bool {
+	return stats.ForgedRun >= manyForged || stats.UnsignedRun >= manyForged && stats.LastAuthentic.IsZero()
+}
+
+// wrongRuns tells of what has come since the last authentic webhook.
+func wrongRuns(stats receive.Stats) (told []string) {
+	if stats.ForgedRun > 0 {
+		told = append(told, fmt.Sprintf("%d wrong signatures in a row since %s: a wrong secret, or a stranger", stats.ForgedRun, stats.ForgedSince.UTC().Format(time.RFC3339)))
+	}
+	if stats.UnsignedRun > 0 {
+		told = append(told, fmt.Sprintf("%d in a row without a signature: the product has no secret, or a stranger", stats.UnsignedRun))
+	}
+	return told
+}
+
+// unheard is why a product's webhooks may be lost, and since when if that is known.
+func unheard(stats receive.Stats) (problem string, since time.Time) {
+	switch {
+	case stats.Problem != nil:
+		return fmt.Sprintf("%d wait in memory: %v", stats.Waiting, stats.Problem), time.Time{}
+	case deaf(stats):
+		return strings.Join(wrongRuns(stats), "; "), stats.ForgedSince
+	}
+	return "", time.Time{}
 }
 
 func lastHeard(last time.Time) string {

@@ -31,6 +31,9 @@ const (
 	// checkEvery is when to ask again after all was right: tokens end and features
 	// are archived, and nobody would know before the next alert.
 	checkEvery = time.Hour
+	// checkFirst is how long a process that has not asked yet heeds that another one
+	// has: that may be dead, and have had another token.
+	checkFirst = 2 * time.Minute
 	// quiet is how long a switch keeps the check away: flag systems count requests
 	// by token.
 	quiet = 10 * time.Second
@@ -43,6 +46,7 @@ type checker struct {
 	parts  *parts
 	logger *slog.Logger
 	owner  string
+	began  time.Time
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the check that is running
@@ -52,7 +56,7 @@ type checker struct {
 }
 
 func newChecker(p *parts, logger *slog.Logger) *checker {
-	return &checker{parts: p, logger: logger, owner: rand.Text(), found: map[string]string{}, failed: map[string]int{}}
+	return &checker{parts: p, logger: logger, owner: rand.Text(), began: time.Now(), found: map[string]string{}, failed: map[string]int{}}
 }
 
 // giveWay ends a check that is running, and keeps the next one away for a while.
@@ -123,9 +127,17 @@ func (c *checker) once(ctx context.Context, name string) (again time.Duration) {
 	if store := c.parts.store; store != nil {
 		lease := leaseOf(name)
 		wait, err := store.Lease(checking, lease, c.owner, checkWithin)
+		heed := checkFirst - time.Since(c.began)
+		if err == nil && wait > 0 && heed <= 0 && !c.asked(name) {
+			if err = store.Resume(checking, lease); err == nil { // who is asking goes on
+				wait, err = store.Lease(checking, lease, c.owner, checkWithin)
+			}
+		}
 		switch {
 		case err != nil:
 			return quiet
+		case wait > 0 && heed > 0 && !c.asked(name):
+			return min(wait, heed)
 		case wait > 0:
 			return wait // another one asks, or has asked
 		}
@@ -200,8 +212,8 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	reports.close()
-	if len(c.clientSecrets) == 0 {
-		return errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	if err := c.checkServing(); err != nil {
+		return err
 	}
 	if c.Store != "" { // none is made where there is none yet
 		var done func() error
@@ -237,6 +249,9 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		failed = errors.Join(failed, err)
 	}
 	p.printSettings(out)
+	for _, name := range c.odd {
+		fmt.Fprintf(out, "warning: %s has white space, quotes, an equals sign or the like in it, which no secret of Sentry's has: copy it again\n", name)
+	}
 	_, err = net.ResolveTCPAddr("tcp", c.Listen)
 	say("listen", err)
 	if c.Console != "" {
@@ -249,8 +264,7 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 	if p.store == nil {
 		fmt.Fprintln(out, "store:         none: a crash loses what is under way")
 	} else {
-		_, err := p.store.Stats(ctx, killswitch.QueueName("", "check"), 1)
-		say("store", err)
+		say("store", tryStore(ctx, p.store))
 		if names, err := queue.Unattended(ctx, p.store, time.Minute); err == nil && len(names) > 0 {
 			fmt.Fprintf(out, "warning: something waits in queues that nobody works on: %s\n", strings.Join(names, ", "))
 		}
@@ -274,6 +288,19 @@ func runCheck(ctx context.Context, c config, out io.Writer) error {
 		failed = errors.Join(failed, fmt.Errorf("%d rules never match: see the warnings", deaf))
 	}
 	return failed
+}
+
+// tryStore reads and writes: a disk that is full lets itself be read.
+func tryStore(ctx context.Context, store queue.Store) error {
+	lease, owner := leaseOf("check"), rand.Text()
+	if _, err := store.Stats(ctx, lease, 1); err != nil {
+		return err
+	}
+	wait, err := store.Lease(ctx, lease, owner, time.Second)
+	if err == nil && wait == 0 {
+		err = store.Release(ctx, lease, owner, 0)
+	}
+	return err
 }
 
 // uuid is how Sentry writes one.

@@ -109,6 +109,49 @@ func TestChecksAfterARestart(t *testing.T) {
 	})
 }
 
+// TestChecksAfterACrash has a process die right after a check that went well,
+// which another one heeds for a quarter of an hour: who has not asked yet does not
+// wait for that, for the dead one may have had another token.
+func TestChecksAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, flags := sharedStore(t), &asked{}
+		lease := leaseOf("flags")
+		if _, err := store.Lease(t.Context(), lease, "dead", checkWithin); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Release(t.Context(), lease, "dead", checkAgain); err != nil {
+			t.Fatal(err)
+		}
+		flags.refuses.Store(true)
+		c, stop := checking(t, store, flags)
+		defer stop()
+		time.Sleep(checkFirst + time.Second)
+		if n := flags.times.Load(); n != 1 || len(c.troubles()) != 1 {
+			t.Errorf("asked %d times: %v", n, c.troubles())
+		}
+	})
+}
+
+// TestFirstChecksTakeTurns starts ten services at the same time: each asks once
+// within a few minutes, and never two at a time.
+func TestFirstChecksTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, flags := sharedStore(t), &asked{}
+		for range 10 {
+			_, stop := checking(t, store, flags)
+			defer stop()
+		}
+		time.Sleep(checkFirst - time.Second)
+		if n := flags.times.Load(); n != 1 {
+			t.Errorf("asked %d times at once", n)
+		}
+		time.Sleep(checkFirst)
+		if n := flags.times.Load(); n < 2 || n > 10 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
 // TestOneChecksAtATime starts two services on one store: one asks, and the other
 // later, so that the health of each is its own.
 func TestOneChecksAtATime(t *testing.T) {

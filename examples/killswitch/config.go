@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -181,6 +182,7 @@ type secrets struct {
 
 	flagsURL     string           // SENTRY_FLAGS_WEBHOOK_URL
 	flagsSecrets []signing.Secret // SENTRY_FLAGS_WEBHOOK_SECRET, SENTRY_FLAGS_WEBHOOK_SECRET_NEXT
+	odd          []string         // those that are no secrets of Sentry's, by name
 	dsn          hidden           // SENTRY_DSN
 	database     hidden           // KILLSWITCH_DATABASE_URL
 }
@@ -198,16 +200,18 @@ func (h hidden) text() string {
 	return h.reveal()
 }
 
-func readConfig(path string, env func(string) string) (config, error) {
+func readConfig(file string, env func(string) string) (config, error) {
 	c := config{env: env}
-	if err := setup.ReadConfig(path, &c.fileConfig); err != nil {
+	if err := setup.ReadConfig(file, &c.fileConfig); err != nil {
 		return config{}, err
 	}
 	c.Listen = cmp.Or(c.Listen, ":8080")
 	c.Path = cmp.Or(c.Path, "/sentry")
 	taken := slices.Contains([]string{"/healthz", "/livez", "/metrics"}, c.Path)
-	if !strings.HasPrefix(c.Path, "/") || taken || strings.ContainsAny(c.Path, "{} \t") {
-		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces or spaces")
+	// Of "/a//b" and "/a/../b" nothing would ever arrive, nor of a query.
+	clean := path.Clean(c.Path)
+	if !strings.HasPrefix(c.Path, "/") || taken || strings.ContainsAny(c.Path, "{}?# \t\r\n") || strings.TrimSuffix(c.Path, "/") != strings.TrimSuffix(clean, "/") {
+		return config{}, errors.New("path must begin with a slash, be another one than /healthz, /livez and /metrics, and have no braces, spaces, query, empty part, . or ..")
 	}
 	var err error
 	if c.secrets, err = readSecrets(env); err != nil {
@@ -218,9 +222,16 @@ func readConfig(path string, env func(string) string) (config, error) {
 
 func readSecrets(env func(string) string) (secrets, error) {
 	var failed error
+	var odd []string
 	get := func(name string) string {
 		value, err := environ.Secret(env, name)
 		failed = errors.Join(failed, err)
+		if strings.HasSuffix(name, "_DSN") || strings.HasSuffix(name, "_URL") || strings.Contains(name, "HEADER") {
+			return value
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`=$", r) }) {
+			odd = append(odd, name)
+		}
 		return value
 	}
 	s := secrets{
@@ -231,6 +242,7 @@ func readSecrets(env func(string) string) (secrets, error) {
 		dsn:           hide(get("SENTRY_DSN")),
 		database:      hide(get("KILLSWITCH_DATABASE_URL")),
 	}
+	s.odd = odd
 	switch {
 	case failed != nil:
 		return secrets{}, failed
@@ -238,6 +250,18 @@ func readSecrets(env func(string) string) (secrets, error) {
 		return secrets{}, errors.New("SENTRY_FLAGS_WEBHOOK_URL and SENTRY_FLAGS_WEBHOOK_SECRET must be set together")
 	}
 	return s, nil
+}
+
+// checkServing finds what a service cannot do without, in the words of the file
+// and the environment.
+func (c config) checkServing() error {
+	switch {
+	case len(c.clientSecrets) == 0:
+		return errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	case (c.Sentry.Header == "") != (len(c.headerValues) == 0):
+		return errors.New("sentry.header and KILLSWITCH_HEADER_VALUE must be set together")
+	}
+	return nil
 }
 
 // secretsOf leaves out what is empty.

@@ -56,12 +56,21 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		`{"path": "/metrics"}`:      "metrics",
 		`{"path": "/{id"}`:          "braces",
 		`{"path": "/a b"}`:          "spaces",
+		`{"path": "//sentry"}`:      "empty part",
+		`{"path": "/a/../sentry"}`:  "empty part",
+		`{"path": "/sentry?a=b"}`:   "query",
+		`{"path": "/sentry#a"}`:     "query",
 		`{"rules": [{"allert":1}]}`: "unknown object member",
 		`{"togglers": {"x": {"vwo": {"token": "t"}}}}`: "unknown object member",
 	} {
 		_, err := readConfig(fileOf(t, "c.json", content), secretsEnv())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
+		}
+	}
+	for _, path := range []string{"/", "/sentry/", "/a/b", "/sentrý", "/healthz/x"} {
+		if _, err := readConfig(fileOf(t, "c.json", fmt.Sprintf(`{"path": %q}`, path)), secretsEnv()); err != nil {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 	vwo := `{"v": {"vwo": {}}}`

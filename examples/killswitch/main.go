@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -26,7 +27,7 @@ func main() {
 	case errors.As(err, &status):
 		os.Exit(int(status))
 	default:
-		fmt.Fprintln(os.Stderr, "killswitch:", err)
+		fmt.Fprintln(os.Stderr, "killswitch:", strings.TrimPrefix(err.Error(), "killswitch: "))
 		os.Exit(1)
 	}
 }
@@ -51,6 +52,11 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	}
 	if flags.Arg(0) == "queue" {
 		return runQueue(ctx, *file, env, flags.Args()[1:], stdout, stderr)
+	}
+	if flags.NArg() > 0 {
+		if err := helpOf(flags.Args(), stderr); err != nil {
+			return err
+		}
 	}
 	config, err := readConfig(*file, env)
 	if err != nil {

@@ -224,6 +224,9 @@ func TestCheck(t *testing.T) {
 			"alert": "a", "project": "shop", "switch_off": map[string]string{"flag": "new_checkout", "environment": "Production"},
 		}}}, func() {}, []string{"FAILED", `"1" ("production" of project`}, true},
 		{"new_checkout", map[string]any{"store": "/nowhere/killswitch.db"}, func() {}, nil, true},
+		{"new_checkout", map[string]any{"store": pipeOf(t)}, func() {}, nil, true},
+		{"new_checkout", map[string]any{"store": linkToNowhere(t)}, func() {}, nil, true},
+		{"new_checkout", map[string]any{"sentry": map[string]string{"header": "X-Key"}}, func() {}, nil, true},
 		{"new_checkout", nil, func() { flagLog.FailAlways(webhooktest.Status(401)) }, []string{"flag log:      FAILED"}, true},
 		{"new_checkout", nil, func() { switchboard.SetFault(vwotest.Fault{Status: 403}) }, []string{"toggler vwo:   FAILED: vwo: read the environments"}, true},
 	} {
@@ -362,6 +365,22 @@ func TestToolsTakeNothingForWhatWasMeant(t *testing.T) {
 	if _, err := tool("restore", "-by", "Ada", "a"); err == nil || !strings.Contains(err.Error(), "one and two have a flag") {
 		t.Errorf("of two flags of one name: %v", err)
 	}
+	if text, err := tool("forget", "a", "-toggler", "one"); err != nil || !strings.HasPrefix(text, "a is forgotten") {
+		t.Errorf("%s, %v", text, err)
+	}
+	if text, err := tool("list"); err != nil || !strings.Contains(text, "one: 0 switched off") || !strings.Contains(text, "two: 1 switched off") ||
+		!strings.Contains(text, "  a: cool-down of an alert (event_alert.triggered) until ") {
+		t.Errorf("%s, %v", text, err)
+	}
+	payload := fileOf(t, "payload.json", "\ufeff"+string(demoEvent("x", "shop", "", "", 2, time.Now())))
+	if text, err := tool("explain", payload); err != nil || strings.Count(text, "now it would not: the same alert has switched a, and does so again from ") != 1 {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, args := range [][]string{{"forget"}, {"forget", "a", "b"}, {"forget", "a", "-toggler"}, {"forget", "b"}, {"forget", "a", "-toggler", "three"}} {
+		if text, err := tool(args...); err == nil {
+			t.Errorf("%q: %s", args, text)
+		}
+	}
 	if text, err := tool("restore", "a", "-by", "Ada", "-toggler", "two"); err != nil || text != "a is on again; no flag log is configured, which would show it\n" {
 		t.Errorf("%s, %v", text, err)
 	}
@@ -391,6 +410,12 @@ func TestExplainTool(t *testing.T) {
 
 // TestHelp asks for help as one does before there is a configuration.
 func TestHelp(t *testing.T) {
+	for name := range usage {
+		var log strings.Builder
+		if err := run(t.Context(), []string{name, "-h"}, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) || !strings.Contains(log.String(), name) {
+			t.Errorf("%s -h: %v\n%s", name, err, log.String())
+		}
+	}
 	for _, args := range [][]string{{"-h"}, {"queue", "-h"}} {
 		var log strings.Builder
 		if err := run(t.Context(), args, envOf(), io.Discard, &log); err != nil && !errors.Is(err, flag.ErrHelp) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ const shutdownWithin = 20 * time.Second
 // parts are what the service and the tools are made of.
 type parts struct {
 	config   config
+	logger   *slog.Logger
 	rules    []killswitch.Rule
 	togglers map[string]killswitch.Toggler
 	store    queue.Store // nil if none is configured
@@ -52,7 +54,7 @@ func (o options) log() *slog.Logger {
 
 // newParts makes what the configuration asks for.
 func newParts(ctx context.Context, c config, o options) (_ *parts, err error) {
-	p := &parts{config: c}
+	p := &parts{config: c, logger: o.log()}
 	defer func() {
 		if err != nil {
 			_ = p.close(context.WithoutCancel(ctx))
@@ -94,7 +96,11 @@ func (p *parts) openStore(o options) error {
 
 // flagLog makes the client of Sentry's flag log.
 func (c config) flagLog() (*webhook.Client, error) {
-	return webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
+	client, err := webhook.NewClient(webhook.Config{URL: c.flagsURL, Secrets: c.flagsSecrets, AllowHTTP: c.Sentry.AllowHTTP})
+	if err != nil {
+		return nil, fmt.Errorf("SENTRY_FLAGS_WEBHOOK_URL: %w (AllowHTTP is sentry.allow_http in the configuration)", err)
+	}
+	return client, nil
 }
 
 // newEmitter makes what records switches in Sentry's flag log.
@@ -142,8 +148,8 @@ type service struct {
 }
 
 func newService(ctx context.Context, c config, o options) (*service, error) {
-	if len(c.clientSecrets) == 0 {
-		return nil, errors.New("SENTRY_CLIENT_SECRET or SENTRY_CLIENT_SECRET_FILE must be set")
+	if err := c.checkServing(); err != nil {
+		return nil, err
 	}
 	o.patient = true
 	p, err := newParts(ctx, c, o)

@@ -111,6 +111,14 @@ func (c *child) kill() {
 	}
 }
 
+// again kills it and starts another, while nobody does so to its neighbour.
+func (c *child) again(turn *sync.Mutex) {
+	turn.Lock()
+	defer turn.Unlock()
+	c.kill()
+	c.start()
+}
+
 func (c *child) url() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -324,6 +332,7 @@ func TestStorm(t *testing.T) {
 	client := newHTTPClient(t)
 	var senders sync.WaitGroup
 	var slowest time.Duration
+	var restarts sync.Mutex
 	for range 8 {
 		senders.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(hooks); i = int(next.Add(1)) - 1 {
@@ -333,9 +342,7 @@ func TestStorm(t *testing.T) {
 				case requests * 2 / 5:
 					switchboard.SetFault(vwotest.Fault{Delay: 10 * time.Millisecond})
 				case requests / 2, requests * 3 / 4:
-					c := both[i/(requests*3/4)]
-					c.kill()
-					c.start()
+					both[i/(requests*3/4)].again(&restarts)
 				}
 				h := hooks[i]
 				address := both[i%2].url()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -23,6 +24,7 @@ const toolWithin = time.Minute
 // usage is how each command is called.
 var usage = map[string]string{
 	"explain": "explain payload.json",
+	"forget":  "forget [-toggler <name>] <flag>",
 	"list":    "list",
 	"retry":   "retry <id>...",
 	"discard": "discard <id>...",
@@ -39,33 +41,41 @@ func printUsage(flags *flag.FlagSet) {
 	for _, command := range []struct{ name, does string }{
 		{"list", "what is switched off, what waits, what has failed and why"},
 		{"restore", "a flag back to the state before it was switched off"},
+		{"forget", "a flag that list shows as switched off, and that is gone or was switched on elsewhere; switches nothing"},
 		{"retry", "a switch that has failed, once the cause is gone"},
 		{"discard", "a switch that waits or has failed"},
-		{"explain", "what the service makes of an alert, and why"},
+		{"explain", "what the service makes of an alert, and why; - reads standard input"},
 		{"queue", "the records on their way to Sentry's flag log; queue alone tells more"},
 	} {
 		fmt.Fprintf(out, "  killswitch %s\n    \t%s\n", usage[command.name], command.does)
 	}
 }
 
-// runTool is a command: explain, list, retry, discard or restore. For queue see
-// runQueue.
-func runTool(ctx context.Context, c config, args []string, out, log io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, toolWithin)
-	defer cancel()
+// helpOf says how a command is called, if that is asked for or there is none of
+// that name. It needs no configuration.
+func helpOf(args []string, log io.Writer) error {
 	name, args := args[0], args[1:]
 	if _, known := usage[name]; !known {
-		return fmt.Errorf("unknown command %q; there are explain, list, retry, discard, restore and queue", name)
+		return fmt.Errorf("unknown command %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(usage)), ", "))
 	}
 	if slices.ContainsFunc(args, func(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }) {
 		fmt.Fprintf(log, "usage: killswitch %s\n", usage[name])
 		return flag.ErrHelp
 	}
+	return nil
+}
+
+// runTool is a command: explain, list, retry, discard, restore or forget. For
+// queue see runQueue.
+func runTool(ctx context.Context, c config, args []string, out, log io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, toolWithin)
+	defer cancel()
+	name, args := args[0], args[1:]
 	if name == "explain" {
-		return explain(c, args, out)
+		return explain(ctx, c, args, out)
 	}
 	tool := map[string]func(context.Context, *parts, []string, io.Writer) error{
-		"list": list, "retry": retry, "discard": discard, "restore": restore,
+		"list": list, "retry": retry, "discard": discard, "restore": restore, "forget": forget,
 	}[name]
 	p, err := newParts(ctx, c, options{
 		existing: true, logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -81,14 +91,19 @@ func runTool(ctx context.Context, c config, args []string, out, log io.Writer) e
 
 // explain is "explain payload.json": what the service would make of an alert, and
 // why. It needs no secret, and switches nothing.
-func explain(c config, args []string, out io.Writer) error {
+func explain(ctx context.Context, c config, args []string, out io.Writer) error {
 	if len(args) != 1 {
 		return errors.New("usage: killswitch " + usage["explain"])
 	}
-	body, err := os.ReadFile(args[0])
+	read := func() ([]byte, error) { return os.ReadFile(args[0]) }
+	if args[0] == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(os.Stdin) }
+	}
+	body, err := read()
 	if err != nil {
 		return err
 	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // an editor's, which the signature would not cover
 	rules, err := c.rules()
 	if err != nil {
 		return err
@@ -107,6 +122,12 @@ func explain(c config, args []string, out io.Writer) error {
 	if e.Decision.Note != "" {
 		fmt.Fprintf(out, "%s\n", e.Decision.Note)
 	}
+	if c.DryRun && e.Decision.Verdict == killswitch.Acted {
+		fmt.Fprintln(out, "dry_run is on: nothing is switched")
+	}
+	if err := c.explainStanding(ctx, &a, e, rules, out); err != nil {
+		fmt.Fprintf(out, "what holds it back now (cool-down, cap) cannot be told: %v\n", err)
+	}
 	for i, conditions := range e.Rules {
 		fmt.Fprintf(out, "rule %d, about %s:\n", i+1, rules[i].Target)
 		for _, condition := range conditions {
@@ -115,6 +136,47 @@ func explain(c config, args []string, out io.Writer) error {
 				mark = "yes"
 			}
 			fmt.Fprintf(out, "  %s  %s\n", mark, condition)
+		}
+	}
+	return nil
+}
+
+// explainStanding says what earlier switches hold against the alert now.
+func (c config) explainStanding(ctx context.Context, a *alert.Alert, e killswitch.Explanation, rules []killswitch.Rule, out io.Writer) error {
+	if e.Decision.Verdict != killswitch.Acted {
+		return nil
+	}
+	store, err := c.openStore(true)
+	if err != nil || store == nil {
+		return err
+	}
+	defer func() { _ = store.close() }()
+	for i, conditions := range e.Rules {
+		if slices.ContainsFunc(conditions, func(one killswitch.Condition) bool { return !one.Holds }) {
+			continue
+		}
+		toggler := rules[i].Toggler
+		for name := range c.Togglers {
+			if toggler == "" && len(c.Togglers) == 1 {
+				toggler = name
+			}
+		}
+		standing, err := killswitch.OpenJournal(store, killswitch.QueueName("", toggler)).Standing(ctx, time.Duration(c.CoolDown), c.CapPerHour)
+		if err != nil {
+			return err
+		}
+		for _, one := range standing {
+			if !one.Target.Equal(rules[i].Target) {
+				continue
+			}
+			for _, cool := range one.CoolDowns {
+				if cool.Of(a) {
+					fmt.Fprintf(out, "now it would not: the same alert has switched %s, and does so again from %s\n", one.Target, cool.Until.Format(time.RFC3339))
+				}
+			}
+			if !one.CapUntil.IsZero() {
+				fmt.Fprintf(out, "now it would not: %s was switched %d times within the hour, which is the cap; the next time from %s\n", one.Target, one.Switched, one.CapUntil.Format(time.RFC3339))
+			}
 		}
 	}
 	return nil
@@ -165,6 +227,13 @@ func list(ctx context.Context, p *parts, args []string, out io.Writer) error {
 		for _, one := range off {
 			fmt.Fprintf(out, "  %s since %s by %q (%s), was %s\n", one.Target, one.Since.Format(time.RFC3339), one.Alert, one.Trigger, one.Was)
 		}
+		standing, err := journals[name].Standing(ctx, time.Duration(p.config.CoolDown), p.config.CapPerHour)
+		if err != nil {
+			return err
+		}
+		for _, one := range standing {
+			printStanding(out, one)
+		}
 		pending, err := journals[name].Pending(ctx)
 		if err != nil {
 			return err
@@ -185,6 +254,16 @@ func list(ctx context.Context, p *parts, args []string, out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// printStanding says what holds the next alert about a flag back.
+func printStanding(out io.Writer, one killswitch.Standing) {
+	if !one.CapUntil.IsZero() {
+		fmt.Fprintf(out, "  %s: CAP REACHED, switched %d times within the hour; no alert switches it before %s\n", one.Target, one.Switched, one.CapUntil.Format(time.RFC3339))
+	}
+	for _, cool := range one.CoolDowns {
+		fmt.Fprintf(out, "  %s: cool-down of an alert (%s) until %s\n", one.Target, cool.Trigger, cool.Until.Format(time.RFC3339))
+	}
 }
 
 // retry is "retry <id>…", and discard "discard <id>…": the beginning of an id
@@ -271,10 +350,10 @@ func restore(ctx context.Context, p *parts, args []string, out io.Writer) error 
 	}
 	toggler, err := p.togglerOf(ctx, names[0], *through)
 	if err != nil {
-		return err
+		return p.hint(ctx, names[0], err)
 	}
 	what := killswitch.Restoration{
-		Flag: names[0], By: *by, Force: *force, Toggler: p.togglers[toggler], Logger: slog.New(slog.DiscardHandler),
+		Flag: names[0], By: *by, Force: *force, Toggler: p.togglers[toggler], Logger: p.logger,
 	}
 	recorded := "no flag log is configured, which would show it"
 	if p.emitter != nil {
@@ -285,14 +364,63 @@ func restore(ctx context.Context, p *parts, args []string, out io.Writer) error 
 	switch {
 	case errors.Is(err, killswitch.ErrFormerState):
 		return fmt.Errorf("%w (-force)", err)
+	case errors.Is(err, killswitch.ErrNotSwitchedOff):
+		return p.hint(ctx, names[0], err)
 	case err != nil:
-		return err
+		return fmt.Errorf("%w (if the flag is gone, or is to stay as it is: killswitch %s)", err, usage["forget"])
 	case restored.On:
 		fmt.Fprintf(out, "%s is on again; %s\n", restored.Target, recorded)
 	default:
 		fmt.Fprintf(out, "%s was off before it was switched off, and stays off\n", restored.Target)
 	}
 	return nil
+}
+
+// hint adds to "no such flag is switched off" what is about to switch it.
+func (p *parts) hint(ctx context.Context, flag string, err error) error {
+	if !errors.Is(err, killswitch.ErrNotSwitchedOff) {
+		return err
+	}
+	for _, journal := range p.journals() {
+		pending, _ := journal.Pending(ctx) // the error is another one already
+		for _, one := range pending {
+			if !one.Failed && !one.On && (one.Target.Flag == flag || one.Target.String() == flag) {
+				err = fmt.Errorf("%w; but a switch of it waits: killswitch discard %s", err, shortID(one.ID))
+			}
+		}
+	}
+	return err
+}
+
+// forget is "forget [-toggler <name>] <flag>".
+func forget(ctx context.Context, p *parts, args []string, out io.Writer) error {
+	through, names, err := forgetArgs(args)
+	if err != nil || len(names) != 1 {
+		return fmt.Errorf("usage: killswitch %s; list shows the flags", usage["forget"])
+	}
+	toggler := through // it may be one that the configuration does not have any more
+	if toggler == "" {
+		if toggler, err = p.togglerOf(ctx, names[0], ""); err != nil {
+			return err
+		}
+	}
+	off, err := killswitch.OpenJournal(p.store, killswitch.QueueName("", toggler)).Forget(ctx, names[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s is forgotten; it was not switched, and its next alert acts\n", off.Target)
+	return nil
+}
+
+// forgetArgs takes the flag before and behind the name.
+func forgetArgs(args []string) (toggler string, names []string, err error) {
+	flags := flag.NewFlagSet("forget", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&toggler, "toggler", "", "")
+	for err = flags.Parse(args); err == nil && flags.NArg() > 0; err = flags.Parse(flags.Args()[1:]) {
+		names = append(names, flags.Arg(0))
+	}
+	return toggler, names, err
 }
 
 // togglerOf returns the toggler that has switched a flag off. Two may have a flag

@@ -23,7 +23,9 @@ type flagChanges struct{ emitter *webhook.Emitter }
 func (f flagChanges) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(f, ch) }
 
 func (f flagChanges) Collect(ch chan<- prometheus.Metric) {
-	stats, err := f.emitter.Stats(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // or a store that hangs holds up all other numbers
+	defer cancel()
+	stats, err := f.emitter.Inspector().Stats(ctx, 100_000) // counts no further
 	if err != nil {
 		return // the alarm on the numbers that are missing is the one on the store
 	}

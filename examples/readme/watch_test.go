@@ -38,6 +38,7 @@ func TestWatchedChange(t *testing.T) {
 		}
 	}
 	write("ENABLED")
+	ctx := t.Context()
 
 	// README
 	watcher, err := changes.NewWatcher(changes.Config{
@@ -49,6 +50,7 @@ func TestWatchedChange(t *testing.T) {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer watcher.Close(ctx) // before the emitter: what is deferred runs backwards
 	// end of README
 	for watcher.Stats().Version == 0 {
 		watcher.Look()

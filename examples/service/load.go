@@ -52,7 +52,7 @@ func newLoad(web, rpc net.Addr, rate int) (*load, error) {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: callers}
 	return &load{
-		http: &http.Client{Transport: transport, Timeout: 10 * time.Second}, web: "http://" + web.String() + "/checkout?user=",
+		http: &http.Client{Transport: transport, Timeout: patience}, web: "http://" + web.String() + "/checkout?user=",
 		grpc: connection, rate: rate, failed: map[string]string{},
 	}, nil
 }
@@ -123,7 +123,7 @@ func (l *load) overHTTP(ctx context.Context, id, user string) (received, problem
 
 func (l *load) overGRPC(ctx context.Context, id, user string) (received, problem string, err error) {
 	var trailer metadata.MD
-	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "request-id", id), 10*time.Second)
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "request-id", id), patience)
 	defer cancel()
 	err = l.grpc.Invoke(ctx, checkoutMethod, wrapperspb.String(user), new(emptypb.Empty), grpc.Trailer(&trailer))
 	received = strings.Join(trailer["received"], " ")

@@ -30,10 +30,10 @@ var edit = strings.NewReplacer(`"defaultVariant": "off"
   }`)
 
 const (
-	patience     = 30 * time.Second     // for one thing to come about
+	patience     = time.Minute          // for one thing to come about
 	calm         = time.Second          // without a failure, and the shop is healthy
 	healthWithin = 2 * time.Second      // of the alert
-	stopWithin   = 10 * time.Second     // with everything delivered
+	stopWithin   = time.Minute          // with everything delivered
 	glance       = 5 * time.Millisecond // how often to see whether it has come about
 )
 
@@ -163,6 +163,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// errBusy is a run in which everything came about, and something too late.
+var errBusy = errors.New("this machine is too slow for the rate, or too busy")
+
 // sumUp prints what a user asks, and fails if any of it is not as it should be.
 func (p *play) sumUp(with, without cost, rate int) error {
 	v, bad, requests := p.sentry.judge(p.load.failed), p.load.badSpan(), p.load.sent.Load()
@@ -177,21 +180,36 @@ a request with flagtrack %v and %.0f allocations; without %v and %.0f
 `, requests, p.took.Seconds(), float64(requests)/p.took.Seconds(), rate, len(p.load.failed), v.right, v.wrong, v.traced, round(healthy), round(max(afterAlert, 0)),
 		with.time.Round(100*time.Nanosecond), with.allocs, without.time.Round(100*time.Nanosecond), without.allocs)
 
-	var wrong []error
+	var wrong, late []error
 	expect := func(holds bool, format string, args ...any) {
 		if !holds {
 			wrong = append(wrong, fmt.Errorf(format, args...))
 		}
 	}
+	inTime := func(err, tooLate error) {
+		switch {
+		case errors.Is(err, tooLate):
+			late = append(late, err)
+		case err != nil:
+			wrong = append(wrong, err)
+		}
+	}
 	expect(p.load.oddly == 0, "%d requests failed for another reason, the first: %w", p.load.oddly, p.load.odd)
 	expect(v.wrong == 0, "%s", v.first)
 	expect(v.traced == v.right, "%d errors are in no trace", v.right-v.traced)
-	expect(afterAlert <= healthWithin, "healthy only %v after the alert", afterAlert)
-	expect(p.sentry.failed == nil, "the alert: %w", p.sentry.failed)
+	if afterAlert > healthWithin {
+		late = append(late, fmt.Errorf("healthy only %v after the alert", afterAlert))
+	}
+	inTime(p.sentry.failed, context.DeadlineExceeded)
+	for _, report := range p.reports { // the kill switch needs a person
+		inTime(report, killswitch.ErrStore)
+	}
 	expect(recordedOnce(recorded), "the flag log has %d changes, not one of the person and one of the alert: %+v", len(recorded), recorded)
-	expect(len(p.reports) == 0, "the kill switch needs a person: %w", errors.Join(p.reports...))
 	fmt.Fprintf(p.out, "service: %d errors carried the right flags, %d did not; healthy again after %v; %d changes recorded\n", v.right, v.wrong, round(healthy), len(recorded))
-	return errors.Join(wrong...)
+	if wrong == nil && late != nil {
+		return fmt.Errorf("%w: %w", errBusy, errors.Join(late...))
+	}
+	return errors.Join(append(wrong, late...)...)
 }
 
 // recordedOnce says whether the flag log has the person's edit and the alert's

@@ -138,7 +138,7 @@ type owned struct {
 
 // ownWithin bounds what a switch waits for the store: that it is made counts for
 // more than that it is reported once.
-const ownWithin = 250 * time.Millisecond
+var ownWithin = 250 * time.Millisecond
 
 func (o owned) Toggle(ctx context.Context, s killswitch.Switch) (was killswitch.State, err error) {
 	soon, cancel := context.WithTimeout(ctx, ownWithin)
@@ -157,7 +157,9 @@ func (o owned) Toggle(ctx context.Context, s killswitch.Switch) (was killswitch.
 func (s *service) stop(ctx context.Context) error {
 	var failed []error
 	if s.GRPC != nil {
+		impatient := context.AfterFunc(ctx, s.GRPC.Stop) // a call may never end
 		s.GRPC.GracefulStop()
+		impatient()
 	}
 	if s.relay != nil {
 		failed = append(failed, s.relay.Close(ctx))

@@ -97,9 +97,12 @@ func (s *standIn) alert(event *sentry.Event) {
 		if response, err = http.DefaultClient.Do(request); err == nil {
 			defer response.Body.Close()
 			if response.StatusCode > 299 {
-				err = fmt.Errorf("the alert was answered %s", response.Status)
+				err = fmt.Errorf("it was answered %s", response.Status)
 			}
 		}
+	}
+	if err != nil {
+		err = fmt.Errorf("the alert: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

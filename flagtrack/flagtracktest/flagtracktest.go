@@ -65,7 +65,7 @@ func (t *Transport) Last() *sentry.Event {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, event := range slices.Backward(t.events) {
-		if event.Type == "" {
+		if event.Type == "" || event.Type == "event" { // the latter where an application says it itself
 			return event
 		}
 	}

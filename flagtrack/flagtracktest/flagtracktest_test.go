@@ -53,6 +53,16 @@ func TestSpansCarryFlags(t *testing.T) {
 	}
 }
 
+// An application may say itself what is the default.
+func TestLastOfTypeEvent(t *testing.T) {
+	ctx, sent := flagtracktest.New(t)
+	flagtrack.AddFeatureFlag(ctx, "a", true)
+	sentry.GetHubFromContext(ctx).CaptureEvent(&sentry.Event{Type: "event", Message: "made by hand"})
+	if got := flagtracktest.Flags(sent.Last()); !slices.Equal(got, []flagtrack.Value{{Flag: "a", Result: true}}) {
+		t.Errorf("it carries %v", got)
+	}
+}
+
 // TestFlagsThroughJSON: a BeforeSend may take contexts.flags through JSON.
 func TestFlagsThroughJSON(t *testing.T) {
 	event := &sentry.Event{Contexts: map[string]sentry.Context{"flags": {"values": []any{

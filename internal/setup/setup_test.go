@@ -53,6 +53,33 @@ func TestReadConfig(t *testing.T) {
 			t.Errorf("%s: %v, want %s", content, err, problem)
 		}
 	}
+	for content, want := range map[string]string{
+		"\ufeff{\"wait\":\r\n\"15m\"}":            "",
+		"{\n \"wiat\": 1}":                        "line 2: unknown field wiat: ",
+		"{\n \"rules\": [{}, {\n  \"name\": 1}]}": "line 3: rules/1/name has to be a text in quotes",
+		"{\"rules\": {}}":                         "line 1: rules has to be a list",
+		"{\"rules\": [\n{\"on\": \"true\"}]}":     "line 2: rules/0/on has to be true or false, without quotes",
+		"{\"rules\": [{\"most\": \"20\"}]}":       "rules/0/most has to be a number, without quotes",
+		"{\"rules\": [7]}":                        "rules/0 has to be an object",
+		"[]":                                      "the document has to be an object",
+		"{\n\"wait\": 15}":                        "line 2: wait",
+		"{\n\"wait\": \"15m\",\n}":                "line 2: ",
+		"{ // a comment\n}":                       "line 1: ",
+		"{\n\"rules\": [{\"nmae\": \"x\"}]}":      "line 2: unknown field rules/0/nmae: ",
+	} {
+		var c struct {
+			Wait  setup.Duration `json:"wait"`
+			Rules []struct {
+				Name string `json:"name"`
+				On   bool   `json:"on"`
+				Most int    `json:"most"`
+			} `json:"rules"`
+		}
+		err := setup.ReadConfig(fileOf(t, content), &c)
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ")) {
+			t.Errorf("%s: %v, want %s", content, err, want)
+		}
+	}
 	if err := setup.ReadConfig(filepath.Join(t.TempDir(), "none"), nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}

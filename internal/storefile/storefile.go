@@ -31,6 +31,13 @@ func Trial(path string) (trial string, done func() error, err error) {
 	if Exists(path) == nil {
 		return path, func() error { return nil }, nil
 	}
+	// SQLite makes the file where a link leads to.
+	if target, err := os.Readlink(path); err == nil {
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
 	folder, err := os.MkdirTemp(filepath.Dir(path), ".check-")
 	if err != nil {
 		return "", nil, err

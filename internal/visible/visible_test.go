@@ -10,7 +10,7 @@ import (
 func TestText(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain": "plain", "": "", "grün 漢字 👍": "grün 漢字 👍", "a\u202eb": `a\u202eb`, "a\nb\tc": `a\u000ab\u0009c`, "\xffa": `\xffa`, "a\u2028b\u200b": `a\u2028b\u200b`, "a\u2029": `a\u2029`, "\u202eb": `\u202eb`,
-		"\ufffd": "\ufffd", "nb\u00a0sp": "nb\u00a0sp", "e\u0301": "e\u0301",
+		"\ufffd": "\ufffd", "\ufffd\n": "\ufffd\\u000a", "nb\u00a0sp": "nb\u00a0sp", "e\u0301": "e\u0301",
 	} {
 		if got := visible.Text(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
@@ -50,7 +50,10 @@ type Config struct {
 	// Gather is how long documents have to stay as they are before they are
 	// believed, so that what is written in several steps counts as one, and a
 	// half-written document does not count at all. Documents that go on changing
-	// are believed after ten times as long. Defaults to 250 ms.
+	// are believed after ten times as long. So are those that may be half of what
+	// is being written and can be read all the same, YAML, TOML and folders that
+	// have become shorter or lack flags; if they go on changing, too, ten times
+	// later still. Defaults to 250 ms.
 	Gather time.Duration
 
 	// Lag is how far the copies of a document that different processes see may be
@@ -94,17 +97,20 @@ type Config struct {
 // maxSourceName leaves room for what the store's names have beside it.
 const maxSourceName = 150
 
-// isNil reports whether there is nothing in an interface, or a nil pointer.
-func isNil(v any) bool {
-	if v == nil {
-		return true
-	}
-	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
-}
-
 func (c Config) withDefaults() Config {
-	if !isNil(c.Source) && !isNil(c.Format) {
+	if typednil.In(c.Source) {
+		c.Source = nil
+	}
+	if typednil.In(c.Format) {
+		c.Format = nil
+	}
+	if typednil.In(c.Emitter) {
+		c.Emitter = nil
+	}
+	if typednil.In(c.Store) {
+		c.Store = nil
+	}
+	if c.Source != nil && c.Format != nil {
 		c.Name = cmp.Or(c.Name, c.Format.Name()+":"+c.Source.Name())
 	}
 	c.Interval = cmp.Or(c.Interval, time.Second)
@@ -113,7 +119,7 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit
-		if own, ok := c.Source.(interface{ limit() int64 }); ok && !isNil(c.Source) {
+		if own, ok := c.Source.(interface{ limit() int64 }); ok && c.Source != nil {
 			c.Limit = max(c.Limit, own.limit())
 		}
 	}
@@ -123,13 +129,13 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	switch {
-	case isNil(c.Source):
+	case c.Source == nil:
 		return invalid("Source", "must be set")
-	case isNil(c.Format):
+	case c.Format == nil:
 		return invalid("Format", "must be set")
-	case isNil(c.Emitter):
+	case c.Emitter == nil:
 		return invalid("Emitter", "must be set")
-	case isNil(c.Store):
+	case c.Store == nil:
 		return invalid("Store", "must be set: the emitter's")
 	case c.Interval < 0 || c.Gather < 0 || c.Timeout < 0 || c.Limit < 0 || c.AuthorWait < 0:
 		return invalid("Interval, Gather, Timeout, Limit and AuthorWait", "must not be negative")

@@ -22,7 +22,8 @@
 // good snapshot stays, [Stats] and the log say why. Only a document that says so,
 // {"flags":{}}, has no flags. Documents that say a thing twice are refused, though
 // some evaluators take the later of the two. YAML that breaks off can be whole
-// YAML: [Config.Gather] waits until a document has stopped changing.
+// YAML: [Config.Gather] waits until a document has stopped changing, and longer
+// where flags are missing.
 //
 // # What no difference can see
 //

@@ -1,6 +1,7 @@
 package changes
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,14 +11,17 @@ import (
 )
 
 // Flagd reads flagd's flag definitions: JSON or YAML, with the flags as an
-// object or as an array, or the operator's FeatureFlag resource that holds them.
-// Its zero value is ready to use.
+// object or as an array, or the operator's FeatureFlag resources that hold them:
+// one, a list, or those among several documents of YAML, as kubectl applies
+// them. Of other YAML the first document counts, as flagd has it. Its zero value
+// is ready to use.
 //
 // What counts is state, variants, defaultVariant and targeting, the $evaluators
 // that targeting refers to, through others too, and the metadata's flagSetId.
-// What flagd's own parser refuses is refused here; of names that differ in case
-// only, which flagd takes for one, it takes the later, and a document with both
-// is refused here.
+// What flagd's own parser refuses is refused here. So are flags that are null, as
+// in YAML that breaks off, and a flag in which one of these words stands twice,
+// in different case, of which flagd takes the later. Flags whose names differ in
+// case are two.
 type Flagd struct {
 	// FlagSet is the flagSetId of the flags to read, for who evaluates with that
 	// selector. Defaults to all: then flags with the same name in several sets
@@ -46,11 +50,42 @@ func (f Flagd) Read(name string, content []byte) (Definitions, error) {
 	if err != nil {
 		return Definitions{}, err
 	}
-	d, err := f.read(document)
-	if err != nil {
-		return Definitions{}, err
+	found := resourcesIn(document)
+	if syntaxOf(name, content) == inYAML && bytes.Contains(content, []byte(flagdKind)) {
+		documents, err := parseYAMLs(content)
+		if err != nil {
+			return Definitions{}, err
+		}
+		found = resourcesIn(documents...)
 	}
-	return d, nil
+	if len(found) == 0 {
+		return f.read(document)
+	}
+	var all Definitions
+	for _, resource := range found {
+		d, err := f.read(resource.member("spec").member("flagSpec"))
+		if err != nil {
+			return Definitions{}, fmt.Errorf("%s %q: spec.flagSpec: %w", flagdKind, cut(resource.member("metadata").member("name").text, maxShown), err)
+		}
+		all.merge(d)
+	}
+	return all, nil
+}
+
+// flagdKind is the kind of the operator's resource, which has a document within.
+const flagdKind = "FeatureFlag"
+
+// resourcesIn returns the resources among documents and in lists of them.
+func resourcesIn(documents ...value) (found []value) {
+	for _, document := range documents {
+		switch document.member("kind").text {
+		case flagdKind:
+			found = append(found, document)
+		case "List", flagdKind + "List":
+			found = append(found, resourcesIn(document.member("items").items()...)...)
+		}
+	}
+	return found
 }
 
 // errNoObject means that a document is something else than an object.
@@ -58,21 +93,14 @@ var errNoObject = errors.New("it is not an object")
 
 // Names in flagd's documents, and where fieldsOf puts what they name.
 var (
-	flagdTop  = []string{"flags", "$evaluators", "metadata", "spec", "kind"}
+	flagdTop  = []string{"flags", "$evaluators", "metadata"}
 	flagdFlag = []string{"key", "state", "variants", "defaultVariant", "targeting", "metadata", "source"}
 )
 
 func (f Flagd) read(document value) (Definitions, error) {
-	var fields [5]value // as in flagdTop
+	var fields [3]value // as in flagdTop
 	if err := fieldsOf(document, flagdTop, fields[:]); err != nil {
 		return Definitions{}, err
-	}
-	// A FeatureFlag resource has the document within.
-	if kind := fields[4]; kind.kind == str && kind.text == "FeatureFlag" {
-		within := fields[3].member("flagSpec")
-		if err := fieldsOf(within, flagdTop, fields[:]); err != nil {
-			return Definitions{}, fmt.Errorf("spec.flagSpec: %w", err)
-		}
 	}
 	flags, shared, metadata := fields[0], fields[1], fields[2]
 	r := flagdReader{only: f.FlagSet}

@@ -158,6 +158,34 @@ func TestFlagdResource(t *testing.T) {
 		t.Errorf("%+v, %v", edits, err)
 	}
 	refused(t, changes.Flagd{}, "crd.yaml", "kind: FeatureFlag\nspec: {}\n", "flagSpec")
+	// kubectl applies several, among others, and prints them as a list.
+	other := func(state string) string {
+		return "kind: FeatureFlag\nmetadata: {name: other}\nspec: {flagSpec: {flags: {other: {state: " + state + "}}}}\n"
+	}
+	several := func(state string) string {
+		return "kind: ConfigMap\ndata: {x: FeatureFlag}\n---\n" + resource + "---\n" + other(state) + "---\n"
+	}
+	list := func(state string) string {
+		items := "- " + strings.ReplaceAll(strings.TrimSpace(other(state)), "\n", "\n  ") + "\n- " + strings.ReplaceAll(strings.TrimSpace(resource), "\n", "\n  ")
+		return "kind: List\nitems:\n" + items + "\n"
+	}
+	for name, c := range map[string]struct {
+		before, after string
+		want          int
+	}{
+		"documents":         {resource, several("ENABLED"), 1},
+		"a list":            {several("ENABLED"), list("ENABLED"), 0},
+		"one of documents":  {several("ENABLED"), several("DISABLED"), 1},
+		"one of a list":     {list("ENABLED"), list("DISABLED"), 1},
+		"documents of none": {"flags: {a: {}}\n", "flags: {a: {}}\n---\nflags: {b: {}}\n", 0},
+	} {
+		edits, err := changes.DiffDefinitions(read(t, changes.Flagd{}, "crd.yaml", c.before), read(t, changes.Flagd{}, "crd.yaml", c.after))
+		if err != nil || len(edits) != c.want {
+			t.Errorf("%s: %+v, %v", name, edits, err)
+		}
+	}
+	refused(t, changes.Flagd{}, "crd.yaml", resource+"---\nkind: FeatureFlag\nmetadata: {name: broken}\nspec: {}\n", "broken")
+	refused(t, changes.Flagd{}, "crd.yaml", resource+"---\nkind: [\n", "line")
 }
 
 func TestFlagdRefuses(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 )
@@ -47,7 +48,7 @@ func TestLargeDocumentsAreRefused(t *testing.T) {
 	}))
 	defer server.Close()
 	address := func(path string) changes.Source {
-		return newURL(t, server, func(c *changes.URLConfig) { c.URL = server.URL + path })
+		return newURL(t, server, func(c *changes.URLConfig) { c.URL, c.Timeout = server.URL+path, 5*time.Minute })
 	}
 	for name, c := range map[string]struct {
 		source changes.Source

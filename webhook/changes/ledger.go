@@ -250,6 +250,9 @@ func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, 
 	if err != nil {
 		return 0, err
 	}
+	if l.first {
+		w.warnOfOtherQueues(ctx, good)
+	}
 	l.noted, l.version, l.first, l.readAt, l.agreed = &next, l.version+1, false, time.Now(), good
 	w.count(func(s *Stats) {
 		s.Version, s.Pending, s.Unsigned = l.version, 0, len(next.Lending.Unsigned)
@@ -356,6 +359,38 @@ func (w *Watcher) log(edits []Edit) {
 			paths[i] = field.Path
 		}
 		w.config.Logger.Info("changes: "+string(edit.Action), "source", w.config.Name, "flag", cut(edit.Flag, 2*maxShown), "fields", paths)
+	}
+}
+
+// warnOfOtherQueues tells of snapshots that a first one has passed over, of a
+// queue that may be this one under its former name.
+func (w *Watcher) warnOfOtherQueues(ctx context.Context, good *state) {
+	store, ok := w.config.Store.(interface {
+		Noted(ctx context.Context, name string) (queues []string, err error)
+	})
+	if !ok {
+		return
+	}
+	queues, _ := store.Noted(ctx, w.noteName()) // a warning is not worth a failure
+	for _, name := range queues {
+		kept, err := w.config.Store.Note(ctx, name, w.noteName())
+		if err != nil || name == w.config.Emitter.Queue() {
+			continue
+		}
+		n, err := decodeNote(kept.Body)
+		if err != nil || n.Digest != digestVersion || n.Rules != w.config.Format.Rules() {
+			continue
+		}
+		edits := Diff(Snapshot{n.Flags}, good.snapshot)
+		if len(edits) == 0 {
+			continue
+		}
+		var flags []string
+		for _, edit := range edits[:min(len(edits), shownNames)] {
+			flags = append(flags, cut(edit.Flag, maxShown))
+		}
+		w.config.Logger.Warn("changes: another queue has a snapshot of this source, and what differs from it is not reported here; if the queue was called so before, it belongs in FormerQueues (former_queues) at the first start",
+			"source", w.config.Name, "queue", w.config.Emitter.Queue(), "other", name, "differences", len(edits), "first", flags)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // Two destinations in one store have sources of the same name: neither waits for
@@ -61,6 +62,41 @@ func TestRenamedQueueGoesOnFromTheFormerSnapshot(t *testing.T) {
 		expect(t, s, "updated a", "created b", "deleted b")
 		if diff := cmp.Diff([]string{}, told(s.emittedTo(t, "old"))); diff != "" {
 			t.Errorf("the former queue (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A queue that was renamed and not said to be is a new one: what is passed over
+// is said.
+func TestRenamedQueueIsWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, err := queue.NewMemory(queue.MemoryConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc := newDocument("shop.json", flagd("a", "on"))
+		var log bytes.Buffer
+		start := func(name string) *changes.Watcher {
+			log.Reset()
+			w := watch(t, changes.Config{
+				Source: doc, Format: changes.Flagd{}, Store: memory, Emitter: &emitter{queue: name}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			pause(5 * time.Second)
+			return w
+		}
+		closeWatcher(t, start("old"))
+		closeWatcher(t, start("same")) // nothing is lost
+		if strings.Contains(log.String(), "WARN") {
+			t.Error(log.String())
+		}
+		doc.set(flagd("a", "off", "b", "on"))
+		closeWatcher(t, start("new"))
+		if said := log.String(); !strings.Contains(said, "WARN") || !strings.Contains(said, "other=old differences=2") || !strings.Contains(said, "[a b]") {
+			t.Error(said)
+		}
+		start("new")
+		if log.Len() > 0 {
+			t.Errorf("it is said again: %s", &log)
 		}
 	})
 }

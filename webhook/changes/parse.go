@@ -313,6 +313,31 @@ func parseYAML(content []byte) (value, error) {
 	return fromAny(document, 0)
 }
 
+// parseYAMLs reads all the documents that YAML has one after the other.
+func parseYAMLs(content []byte) (all []value, err error) {
+	if err := sized(content, ",:\n[{-", maxValues); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = errors.New("its YAML cannot be read")
+		}
+	}()
+	for decoder := yaml.NewDecoder(bytes.NewReader(content)); ; {
+		var document any
+		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, yamlFault(err)
+		}
+		read, err := fromAny(document, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, read)
+	}
+}
+
 // sized refuses what has more than limit of the characters that begin a value.
 func sized(content []byte, beginnings string, limit int) error {
 	n := 0

@@ -54,7 +54,8 @@ type Stats struct {
 	// this process knows.
 	Unsigned int
 	// Pending is how many differences are known and not reported yet: the store
-	// cannot be written, or another process has reported something lately.
+	// cannot be written, another process has reported something lately, or the
+	// documents may be half-written ([Config.Gather]).
 	Pending int
 	// Problem is why the documents, or the store, cannot be taken. Nil if they
 	// can.

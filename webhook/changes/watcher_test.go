@@ -383,26 +383,28 @@ func TestFrozenProcess(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	good := changes.Config{Source: newDocument("x.json", ""), Format: changes.Flagd{}, Store: newStore(t), Emitter: &emitter{}}
 	for field, spoil := range map[string]func(*changes.Config){
-		"Source":   func(c *changes.Config) { c.Source = nil },
-		"Format":   func(c *changes.Config) { c.Format = nil },
-		"Store":    func(c *changes.Config) { c.Store = nil },
-		"Emitter":  func(c *changes.Config) { c.Emitter = nil },
-		"Interval": func(c *changes.Config) { c.Interval = -1 },
-		"Gather":   func(c *changes.Config) { c.Gather = -1 },
-		"Timeout":  func(c *changes.Config) { c.Timeout = -1 },
-		"Limit":    func(c *changes.Config) { c.Limit = -1 },
-		"Lag":      func(c *changes.Config) { c.Lag = -2 },
-		"Name":     func(c *changes.Config) { c.Name = strings.Repeat("x", 151) },
-		"begins":   func(c *changes.Config) { c.Format = changes.Keyed("flags", "") },
-		"Keyed":    func(c *changes.Config) { c.Format = changes.KeyedFormat{} },
-		// What is nil within.
+		"Source":  func(c *changes.Config) { c.Source = nil },
+		"Format":  func(c *changes.Config) { c.Format = nil },
+		"Store":   func(c *changes.Config) { c.Store = nil },
+		"Emitter": func(c *changes.Config) { c.Emitter = nil },
+		// What an optional part leaves that is not there.
 		"Source must":  func(c *changes.Config) { c.Source = (*changes.File)(nil) },
-		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+		"Format must":  func(c *changes.Config) { c.Format = (*changes.Flagd)(nil) },
 		"Store must":   func(c *changes.Config) { c.Store = (*queue.Memory)(nil) },
-		"Path must":    func(c *changes.Config) { c.Source = &changes.File{} },
-		"Path":         func(c *changes.Config) { c.Source = &changes.Folder{} },
-		"NewURL":       func(c *changes.Config) { c.Source = &changes.URL{} },
-		"SourceFunc":   func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
+		"Emitter must": func(c *changes.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+
+		"Interval":   func(c *changes.Config) { c.Interval = -1 },
+		"Gather":     func(c *changes.Config) { c.Gather = -1 },
+		"Timeout":    func(c *changes.Config) { c.Timeout = -1 },
+		"Limit":      func(c *changes.Config) { c.Limit = -1 },
+		"Lag":        func(c *changes.Config) { c.Lag = -2 },
+		"Name":       func(c *changes.Config) { c.Name = strings.Repeat("x", 151) },
+		"begins":     func(c *changes.Config) { c.Format = changes.Keyed("flags", "") },
+		"Keyed":      func(c *changes.Config) { c.Format = changes.KeyedFormat{} },
+		"Path must":  func(c *changes.Config) { c.Source = &changes.File{} },
+		"Path":       func(c *changes.Config) { c.Source = &changes.Folder{} },
+		"NewURL":     func(c *changes.Config) { c.Source = &changes.URL{} },
+		"SourceFunc": func(c *changes.Config) { c.Source = changes.SourceFunc("x", nil) },
 	} {
 		config := good
 		spoil(&config)

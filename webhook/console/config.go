@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/internal/environ"
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
 )
@@ -45,7 +46,7 @@ type Config struct {
 	// Decisions are what a kill switch has made of the alerts of the last hour.
 	Decisions *Decisions
 
-	// Sources returns what is watched for changes, as it is now. It is called for
+	// Sources returns where changes come from, as it is now. It is called for
 	// each page and has to be quick.
 	Sources func() []Source
 
@@ -150,15 +151,18 @@ func (w Was) String() string {
 	return "unknown"
 }
 
-// Source is something that is watched for changes.
+// Source is something that is watched for changes, or that tells of them.
 type Source struct {
 	Name string
+	// Received says that it is not watched but posts webhooks. Flags counts nothing
+	// then, and LastGood is when the last one came.
+	Received bool
 	// Flags is how many flags there were when it was last read.
 	Flags int
 	// LastGood is when it was last read without a problem; zero if never.
 	LastGood time.Time
-	// Problem is why it cannot be read, since Since; empty if it can. It is shown:
-	// it must hold no secret.
+	// Problem is why it cannot be read or heard, since Since; empty if it can. It is
+	// shown: it must hold no secret.
 	Problem string
 	Since   time.Time
 }
@@ -199,6 +203,8 @@ func (c Config) validate() error {
 	switch {
 	case c.Inspector == nil && c.Switches == nil && c.Sources == nil:
 		return invalid("set Inspector, Switches or Sources: there is nothing to show")
+	case typednil.In(c.Switches):
+		return invalid("Switches holds a nil pointer; leave it unset")
 	case c.Inspector != nil && c.Inspector.Queue() == "":
 		return invalid("Inspector is not one that NewInspector or an emitter has made")
 	case (c.ProxyHeader == "") != (len(c.ProxyValues) == 0):

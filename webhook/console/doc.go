@@ -19,8 +19,9 @@
 // page itself.
 //
 // Wrong passwords are limited: ten at once from an address and then one each ten
-// seconds. A browser that was in before has a cookie, which lets nobody in, so that
-// it is not kept out by who guesses behind the same proxy.
+// seconds; the same one over and over counts once. A browser that was in before
+// has a cookie, which lets nobody in, so that it is not kept out by who guesses
+// behind the same proxy.
 //
 // Put TLS in front of it where it is not reached over loopback: the browser sends
 // the password with every request.

@@ -99,7 +99,7 @@ func (g *guard) fromBrowser(w http.ResponseWriter, r *http.Request) (string, ref
 		from := g.whence(r)
 		if wait := g.attempts.wait(from, time.Now()); wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-			return "", refusal{http.StatusTooManyRequests, "Too many wrong passwords. Wait a little."}
+			return "", refusal{http.StatusTooManyRequests, "Too many wrong passwords from where you are. Wait a little, use a browser that was in before, or come from another address."}
 		}
 		if g.same(g.password, password) {
 			g.attempts.right(from)
@@ -108,8 +108,11 @@ func (g *guard) fromBrowser(w http.ResponseWriter, r *http.Request) (string, ref
 			}
 			return userName(user), refusal{}
 		}
-		g.config.Logger.Warn("console: a wrong password", "from", from.address.String())
-		if g.attempts.wrong(from, time.Now()) {
+		counts, shut := g.attempts.wrong(from, g.digest(password), time.Now())
+		if counts {
+			g.config.Logger.Warn("console: a wrong password", "from", from.address.String())
+		}
+		if shut {
 			g.config.Logger.Warn("console: too many wrong passwords; only browsers that were in before get in from there for a while", "from", from.address.String())
 		}
 	}
@@ -170,6 +173,15 @@ func (g *guard) same(secret signing.Secret, text string) bool {
 	return err == nil && hmac.Equal([]byte(want), []byte(got))
 }
 
+// digest tells passwords apart without keeping them.
+func (g *guard) digest(password string) string {
+	digest, err := signing.Sign(g.cookies, []byte(password))
+	if err != nil {
+		return ""
+	}
+	return digest
+}
+
 // userName is who is said to act, for logs and Sentry's flag log.
 func userName(name string) string {
 	name = strings.TrimSpace(visible.Text(visible.Cut(name, 100)))
@@ -206,7 +218,9 @@ func addressOf(r *http.Request) netip.Addr {
 
 // attempts limits wrong passwords: ten at once from an address or a browser and one each ten
 // seconds after that, and a hundred times as many from all together. Whoever has
-// given the right one is not kept out by others.
+// given the right one is not kept out by others. The same one again in a row tells
+// nobody anything new and is not counted: a script that has the former password
+// must not keep out the people behind its address.
 type attempts struct {
 	mu    sync.Mutex
 	from  map[whence]*bucket
@@ -225,6 +239,7 @@ const (
 type bucket struct {
 	level float64
 	at    time.Time
+	last  string // the digest of the last one
 }
 
 func (b *bucket) leak(now time.Time, every time.Duration) {
@@ -250,21 +265,26 @@ func (a *attempts) wait(from whence, now time.Time) time.Duration {
 	return 0
 }
 
-// wrong counts an attempt, and says whether there may be no other for now.
-func (a *attempts) wrong(from whence, now time.Time) (shut bool) {
+// wrong counts an attempt with a password of this digest, and says whether it does
+// count, and whether there may be no other for now.
+func (a *attempts) wrong(from whence, digest string, now time.Time) (counts, shut bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all.leak(now, attemptEvery/attemptsOfAll)
-	a.all.level++
 	b := a.from[from]
 	if b == nil {
 		a.forget(now)
 		b = &bucket{at: now}
 		a.from[from] = b
 	}
+	if b.last == digest && digest != "" {
+		return false, false
+	}
+	b.last = digest
+	a.all.leak(now, attemptEvery/attemptsOfAll)
+	a.all.level++
 	b.leak(now, attemptEvery)
 	b.level++
-	return b.level > attemptsAtOnce-1
+	return true, b.level > attemptsAtOnce-1
 }
 
 func (a *attempts) right(from whence) {

@@ -180,7 +180,12 @@ func TestHosts(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, nil)
+		tried := 0
 		try := func(from, password string) int {
+			if password == "wrong" { // each time another one
+				tried++
+				password += fmt.Sprint(tried)
+			}
 			r := k.request(http.MethodGet, "/", nil)
 			r.SetBasicAuth("ada", password)
 			r.RemoteAddr = from
@@ -228,7 +233,7 @@ func TestAttempts(t *testing.T) {
 		if got := try("192.0.2.2:1", password); got != http.StatusOK {
 			t.Errorf("who was in before is kept out by others: %d", got)
 		}
-		if strings.Contains(k.log.String(), password) || strings.Contains(k.log.String(), "wrong\"") || !strings.Contains(k.log.String(), "192.0.2.1") {
+		if strings.Contains(k.log.String(), password) || strings.Contains(k.log.String(), "wrong1") || !strings.Contains(k.log.String(), "192.0.2.1") {
 			t.Error("the log")
 		}
 	})
@@ -239,7 +244,12 @@ func TestAttempts(t *testing.T) {
 func TestAttemptsBehindOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, nil)
+		tried := 0
 		try := func(password string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+			if password == "wrong" { // each time another one
+				tried++
+				password += fmt.Sprint(tried)
+			}
 			r := k.request(http.MethodGet, "/", nil)
 			r.SetBasicAuth("ada", password)
 			for _, cookie := range cookies {
@@ -290,6 +300,41 @@ func TestAttemptsBehindOneAddress(t *testing.T) {
 		}
 		if n := strings.Count(k.log.String(), "too many wrong passwords"); n != 2 {
 			t.Errorf("said %d times that somebody is shut out", n)
+		}
+	})
+}
+
+// TestTheSameWrongPasswordAgain is of a script, or a screen on a wall, that still has
+// the former password, behind the address of everybody.
+func TestTheSameWrongPasswordAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, nil)
+		try := func(password string) int {
+			r := k.request(http.MethodGet, "/", nil)
+			r.SetBasicAuth("ada", password)
+			return k.send(r).Code
+		}
+		for range 1000 {
+			if got := try("the former password"); got != http.StatusUnauthorized {
+				t.Fatalf("the same wrong one: %d", got)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if n := strings.Count(k.log.String(), "a wrong password"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		if got := try(password); got != http.StatusOK {
+			t.Errorf("the right one beside it: %d", got)
+		}
+		// Two that take turns are guesses like any other.
+		guesses := 0
+		for i := range 100 {
+			if try(fmt.Sprint("guess ", i%2)) == http.StatusUnauthorized {
+				guesses++
+			}
+		}
+		if guesses != 10 {
+			t.Errorf("%d guesses", guesses)
 		}
 	})
 }
@@ -426,6 +471,7 @@ func TestNewRefuses(t *testing.T) {
 		"a scheme":           func(c *console.Config) { c.Hosts = []string{"http://localhost"} },
 		"a wildcard":         func(c *console.Config) { c.Hosts = []string{"*"} },
 		"an empty host":      func(c *console.Config) { c.Hosts = []string{""} },
+		"a nil pointer":      func(c *console.Config) { c.Switches = (*switches)(nil) },
 		"an empty inspector": func(c *console.Config) { c.Inspector = &webhook.Inspector{} },
 	} {
 		config := good

@@ -60,7 +60,7 @@ func TestHostileNames(t *testing.T) {
 	}
 	check("a tame page", "/", tame.get("/"))
 	for _, name := range names {
-		sources := []console.Source{{Name: name, Problem: name, LastGood: time.Now()}}
+		sources := []console.Source{{Name: name, Problem: name, LastGood: time.Now()}, {Name: name, Received: true, Problem: name}}
 		var decisions console.Decisions
 		decisions.Add(name, name)
 		k := newKit(t, func(c *console.Config) {

@@ -46,11 +46,17 @@ func TestOverview(t *testing.T) {
 	k := newKit(t, func(c *console.Config) {
 		c.Title, c.Decisions = "Flags of the shop", &decisions
 		c.Sources = func() []console.Source {
-			return []console.Source{{Name: "flagd:shop.json", Flags: 1234, LastGood: time.Now()}, {Name: "mobile", Problem: "the file is gone"}}
+			return []console.Source{
+				{Name: "flagd:shop.json", Flags: 1234, LastGood: time.Now()},
+				{Name: "mobile", Problem: "the file is gone"},
+				{Name: "growthbook", Received: true, LastGood: time.Now()},
+				{Name: "flipt", Received: true, Problem: "3 wrong signatures"},
+			}
 		}
 	})
 	k.shows(k.get("/"), 200, "Flags of the shop", "Sentry has refused nothing", "Nothing that was delivered is kept", "All delivered", "Nothing is switched off",
-		"You are", "ada", "no rule", "1,234 flags", "the file is gone", "Never read")
+		"You are", "ada", "no rule", "1,234 flags", "the file is gone", "Never read", "Watched", "Cannot be read",
+		"Posts webhooks", "Last webhook", "Perhaps not heard", "No webhook yet", "3 wrong signatures", "!0 flags")
 	k.settle(item("dead", "refused-flag", "grace"), "flag: too long")
 	k.settle(item("done", "delivered-flag", "grace"), "")
 	if _, err := k.store.Add(t.Context(), queueName, queue.Addition{Items: []queue.Item{item("waits", "waiting-flag", "linus")}}); err != nil {

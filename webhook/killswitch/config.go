@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/internal/visible"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -173,6 +174,10 @@ func (c Config) validate() error {
 		return fmt.Errorf("%w: Togglers must not be empty", ErrInvalidConfig)
 	case len(c.Rules) == 0:
 		return fmt.Errorf("%w: Rules must not be empty: without a rule nothing ever happens", ErrInvalidConfig)
+	case typednil.In(c.Store):
+		return fmt.Errorf("%w: Store holds a nil pointer; leave it unset for memory", ErrInvalidConfig)
+	case typednil.In(c.Emitter):
+		return fmt.Errorf("%w: Emitter holds a nil pointer; leave it unset to record nothing", ErrInvalidConfig)
 	case c.MaxAge > longestMaxAge:
 		return fmt.Errorf("%w: MaxAge must be at most %v, so that the store remembers a body for longer", ErrInvalidConfig, longestMaxAge)
 	case c.Hold < time.Second:
@@ -190,7 +195,7 @@ func (c Config) validate() error {
 		}
 	}
 	for name, toggler := range c.Togglers {
-		if toggler == nil || name == "" || len(name) > 100 || queue.ValidateName("toggler", name) != nil {
+		if toggler == nil || typednil.In(toggler) || name == "" || len(name) > 100 || queue.ValidateName("toggler", name) != nil {
 			return fmt.Errorf("%w: Togglers[%s] must not be nil, and its name must be 1 to 100 bytes of valid UTF-8", ErrInvalidConfig, visible.Quote(name))
 		}
 	}

@@ -57,19 +57,12 @@ type SwitchedOff struct {
 // SwitchedOff lists the flags that are switched off and not restored, the oldest
 // first, however long ago that was.
 func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
-	notes, err := j.store.Notes(ctx, j.queue)
+	flags, err := j.flags(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []SwitchedOff
-	for _, note := range notes {
-		if !strings.HasPrefix(note.Name, flagNote) {
-			continue
-		}
-		f, err := decodeFlag(note.Name, note.Body)
-		if err != nil {
-			return nil, err
-		}
+	for _, f := range flags {
 		if k := f.Killed; k != nil {
 			all = append(all, SwitchedOff{
 				Target: k.Kill.Target, Flag: k.Kill.Flag, Alert: k.Kill.Alert, Trigger: k.Kill.Trigger, Since: k.Since, Was: k.Was,
@@ -206,17 +199,32 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 	}
 	return restored, j.with(ctx, options{emitter: what.Emitter, logger: what.Logger}, func(r *Relay, own *journal) error {
 		if !restored.On {
-			_, err := own.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) applied {
-				f.Killed, f.Cooling = nil, nil
-				return applied{}
-			})
-			return err
+			return own.forget(ctx, off)
 		}
 		return r.restore(ctx, own, what.Toggler, kill{
 			Version: killVersion, Target: off.Target, Flag: off.Flag, On: true, Trigger: TriggerRestore, By: by,
 			At: time.Now().UTC().Truncate(time.Microsecond), Signed: time.Now(),
 		})
 	})
+}
+
+// Forget ends that a flag is listed as switched off, and its cool-downs, and
+// switches nothing: the flag is gone from its flag system, say, or somebody has
+// switched it on there. The flag is named as in [Restoration.Flag].
+func (j *Journal) Forget(ctx context.Context, flag string) (SwitchedOff, error) {
+	off, err := j.find(ctx, flag)
+	if err != nil {
+		return SwitchedOff{}, err
+	}
+	return off, j.with(ctx, options{}, func(_ *Relay, own *journal) error { return own.forget(ctx, off) })
+}
+
+func (j *journal) forget(ctx context.Context, off SwitchedOff) error {
+	_, err := j.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) applied {
+		f.Killed, f.Cooling = nil, nil
+		return applied{}
+	})
+	return err
 }
 
 // restore switches a flag on, as the journal's newest decision.

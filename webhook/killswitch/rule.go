@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sentryflags/sentryflags-go/internal/flagname"
@@ -231,6 +232,18 @@ func (r Rule) Warnings() []string {
 	case issue && r.Activity != "":
 		warnings = append(warnings, "it never matches an issue alert: only activity alerts have an Activity")
 	}
+	if r.Level != "" && !slices.Contains(levels, r.Level) {
+		warnings = append(warnings, fmt.Sprintf("it never matches: the Level %s is none of Sentry's, %s", visible.Quote(r.Level), strings.Join(levels, ", ")))
+	}
+	if issue && !isIssueType(r.IssueType) {
+		warnings = append(warnings, fmt.Sprintf("it never matches an issue alert: the IssueType %s is none of %s, nor Sentry's number of a type", visible.Quote(r.IssueType), strings.Join(issueTypes, ", ")))
+	}
+	if r.Activity != "" && !strings.HasPrefix(r.Activity, "status_") {
+		warnings = append(warnings, fmt.Sprintf("the Activity %s is no name that Sentry is known to send, as status_regression, status_escalating and status_resolved are", visible.Quote(r.Activity)))
+	}
+	if r.Environment != strings.TrimSpace(r.Environment) || strings.ContainsAny(r.Environment, "/\r\n\f") {
+		warnings = append(warnings, fmt.Sprintf("it never matches: no Environment in Sentry is called %s, with white space around it, a slash or a line break", visible.Quote(r.Environment)))
+	}
 	if strings.EqualFold(r.Environment, "all") || strings.EqualFold(r.Environment, "all environments") {
 		warnings = append(warnings, fmt.Sprintf("the Environment %s is a name: leave it empty to take any", visible.Quote(r.Environment)))
 	}
@@ -242,7 +255,8 @@ func (r Rule) Warnings() []string {
 // [Rule.Warnings] says why.
 func (r Rule) NeverMatches() bool {
 	r = r.withDefaults()
-	if !isSlug(r.Project) || r.Alert != strings.TrimSpace(r.Alert) {
+	if !isSlug(r.Project) || r.Alert != strings.TrimSpace(r.Alert) || r.Level != "" && !slices.Contains(levels, r.Level) ||
+		r.Environment != strings.TrimSpace(r.Environment) || strings.ContainsAny(r.Environment, "/\r\n\f") {
 		return true
 	}
 	event := len(r.Tags) > 0 || r.Evaluated != EvaluatedAny
@@ -253,8 +267,20 @@ func (r Rule) NeverMatches() bool {
 		case t == ActivityAlertTriggered:
 			return !event && r.Environment == ""
 		}
-		return r.Activity == ""
+		return r.Activity == "" && isIssueType(r.IssueType)
 	})
+}
+
+// levels are what Sentry makes of any level that it is sent.
+var levels = []string{"fatal", "error", "warning", "info", "debug", "sample"}
+
+// issueTypes are the names of types that an issue alert can have.
+var issueTypes = []string{alert.IssueTypeError, alert.IssueTypeCron, alert.IssueTypeUptime, alert.IssueTypeMetric}
+
+// isIssueType reports whether an issue alert can be about such an issue.
+func isIssueType(name string) bool {
+	_, err := strconv.ParseUint(name, 10, 64)
+	return err == nil || name == "occurrence" || slices.Contains(issueTypes, name)
 }
 
 // isSlug reports whether a project can be called so, or have that id.

@@ -362,11 +362,19 @@ func TestRulesAreChecked(t *testing.T) {
 		"it never matches: metric alerts have no Level": func(r *killswitch.Rule) {
 			r.Level, r.When = "error", []killswitch.Trigger{killswitch.MetricAlertCritical}
 		},
-		"never matches a metric alert": func(r *killswitch.Rule) { r.Tags = map[string]string{"a": "b"} },
-		`flags["f"]:true`:              func(r *killswitch.Rule) { r.Evaluated = killswitch.EvaluatedOn },
-		"leave it empty":               func(r *killswitch.Rule) { r.Environment = "All" },
-		"is no slug":                   func(r *killswitch.Rule) { r.Project = "My Shop" },
-		"white space around it":        func(r *killswitch.Rule) { r.Alert += " " },
+		"never matches a metric alert":                   func(r *killswitch.Rule) { r.Tags = map[string]string{"a": "b"} },
+		`flags["f"]:true`:                                func(r *killswitch.Rule) { r.Evaluated = killswitch.EvaluatedOn },
+		"leave it empty":                                 func(r *killswitch.Rule) { r.Environment = "All" },
+		"is no slug":                                     func(r *killswitch.Rule) { r.Project = "My Shop" },
+		"white space around it":                          func(r *killswitch.Rule) { r.Alert += " " },
+		"it never matches: the Level \"eror\"":           func(r *killswitch.Rule) { r.Level = "eror" },
+		"it never matches: the Level \"Error\"":          func(r *killswitch.Rule) { r.Level = "Error" },
+		"it never matches an issue alert: the IssueType": func(r *killswitch.Rule) { r.IssueType = "cron" },
+		"it never matches: no Environment in Sentry":     func(r *killswitch.Rule) { r.Environment = "production " },
+		"slash or a line break":                          func(r *killswitch.Rule) { r.Environment = "eu/production" },
+		"the Activity \"regression\" is no name": func(r *killswitch.Rule) {
+			r.Activity, r.When = "regression", []killswitch.Trigger{killswitch.ActivityAlertTriggered}
+		},
 		"it never matches an activity alert": func(r *killswitch.Rule) {
 			r.Environment, r.When = "production", []killswitch.Trigger{killswitch.ActivityAlertTriggered}
 		},

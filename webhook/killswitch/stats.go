@@ -261,7 +261,10 @@ func (r *Relay) Health(ctx context.Context) []Trouble {
 	if stats.Waiting > 0 && time.Since(stats.OldestWaiting) > waitsLong {
 		page("%d switches wait, the oldest for %v", stats.Waiting, time.Since(stats.OldestWaiting).Round(time.Second))
 	}
-	if stats.Failed > 0 {
+	switch {
+	case stats.Failed > 0 && r.lossy:
+		page("%d switches have failed for good: see the log, and switch by hand; without a store this is over with a restart", stats.Failed)
+	case stats.Failed > 0:
 		page("%d switches have failed for good: list them, then retry or discard them", stats.Failed)
 	}
 	if stats.RecordsWaiting > 0 && r.recordsLate() {

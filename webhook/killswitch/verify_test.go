@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/killswitch"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 func TestRelayRefuses(t *testing.T) {
@@ -310,6 +312,10 @@ func TestConfigIsChecked(t *testing.T) {
 		"Poll":            func(c *killswitch.Config) { c.Poll = -1 },
 		"Hold":            func(c *killswitch.Config) { c.Hold = time.Millisecond },
 		"Queue":           func(c *killswitch.Config) { c.Queue = strings.Repeat("q", 101) },
+		// What an optional part leaves that is not there.
+		"Store":             func(c *killswitch.Config) { c.Store = (*queue.Memory)(nil) },
+		"Emitter":           func(c *killswitch.Config) { c.Emitter = (*webhook.Emitter)(nil) },
+		"Togglers[\"nil\"]": func(c *killswitch.Config) { c.Togglers = map[string]killswitch.Toggler{"nil": (*switches)(nil)} },
 	} {
 		config := good
 		spoil(&config)

@@ -360,6 +360,28 @@ func (m *Memory) Stats(ctx context.Context, queue string, most int) (Stats, erro
 	return stats, nil
 }
 
+// Noted lists the queues that have a note of this name.
+func (m *Memory) Noted(ctx context.Context, name string) ([]string, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
+	if err := ValidateName("note", name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
+	var names []string
+	for _, queue := range slices.Sorted(maps.Keys(m.queues)) {
+		if m.queues[queue].notes[name].Version > 0 {
+			names = append(names, queue)
+		}
+	}
+	return names, nil
+}
+
 // Queues implements [Store].
 func (m *Memory) Queues(ctx context.Context) ([]string, error) {
 	if err := checkContext(ctx); err != nil {

@@ -22,10 +22,11 @@ var (
 	ErrBusy = errors.New("webhook/sqlstore: the SQLite file is locked by another writer; nothing was changed")
 
 	// ErrGone means that the SQLite file was deleted, moved or replaced while it
-	// was open: what is written now is not in the file that others will open.
+	// was open, or -wal or -shm beside it: what is written now is not in the file
+	// that others will open, or is written past their locks.
 	// End the process first; then put the file back with those beside it, -wal and
 	// -shm, and start it again. In the other order the process that ends removes
-	// what another has begun to write. The error names the file.
+	// what another has begun to write. The error names the file that is gone.
 	ErrGone = errors.New("webhook/sqlstore: the SQLite file was deleted or replaced while it was open; nothing more is kept; end the process, put the file back and start again")
 )
 
@@ -90,8 +91,11 @@ const (
 	sqliteBusy     = 5
 	sqliteLocked   = 6
 	sqliteReadOnly = 8
+	sqliteIOError  = 10
+	sqliteCorrupt  = 11
 	sqliteFull     = 13
 	sqliteCantOpen = 14
+	sqliteNotADB   = 26
 	// sqliteSnapshot is that a transaction which has read cannot write any more,
 	// because another one has written since.
 	sqliteSnapshot = 517
@@ -106,6 +110,9 @@ var sqliteTexts = map[string]int{
 	"attempt to write a readonly database": sqliteReadOnly,
 	"database or disk is full":             sqliteFull,
 	"unable to open database file":         sqliteCantOpen,
+	"disk I/O error":                       sqliteIOError,
+	"database disk image is malformed":     sqliteCorrupt,
+	"file is not a database":               sqliteNotADB,
 }
 
 // sqliteCode returns the result code of an SQLite driver's error, the extended

@@ -146,61 +146,76 @@ func enqueueOn(t *testing.T, db *sql.DB, store *sqlstore.Store, emitter *testEmi
 }
 
 // TestSessionsEnd ends all sessions of the store's user again and again, and the
-// server itself, hard.
+// server itself, hard: below one process that works on a queue, and below two that
+// share another.
 func TestSessionsEnd(t *testing.T) {
 	server := ownServer(t)
 	cuts, restarts := 5, 2
 	if os.Getenv(fullEnv) == "full" {
 		cuts, restarts = 30, 5
 	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var judged []func()
 	for _, processes := range []int{1, 2} {
-		t.Run(fmt.Sprint(processes, " processes"), func(t *testing.T) {
-			schema := server.schema(t)
-			sink := newSink(time.Millisecond)
-			defer sink.Close()
-			const lease = 3 * time.Second
-			var emitters []*testEmitter
-			for range processes {
-				emitters = append(emitters, emitterOn(t, storeOn(t, server.open(t, schema+"&application_name=ends")), sink, lease))
-			}
-			ctx, stop := context.WithCancel(t.Context())
-			var producers sync.WaitGroup
-			counts := make([]int, crashFlags)
-			for flag := range crashFlags {
-				producers.Go(func() {
-					for i := flag; ctx.Err() == nil; i += crashFlags {
-						if err := emitters[flag%processes].emit(t.Context(), i); err != nil {
-							t.Errorf("Emit: %v", err)
-							return
-						}
-						counts[flag]++
-						time.Sleep(5 * time.Millisecond)
+		judged = append(judged, worked(ctx, t, server, processes))
+	}
+	for range cuts {
+		time.Sleep(time.Second) // real sessions
+		server.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ends'`)
+	}
+	for range restarts {
+		time.Sleep(time.Second)
+		server.stop(syscall.SIGQUIT)
+		if err := server.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for _, judge := range judged {
+		judge()
+	}
+}
+
+// worked has processes emit and deliver until ctx ends, and returns what judges
+// them then.
+func worked(ctx context.Context, t *testing.T, server *server, processes int) (judge func()) {
+	schema := server.schema(t)
+	sink := newSink(time.Millisecond)
+	t.Cleanup(sink.Close)
+	const lease = 20 * time.Second // longer than the server is away: nobody else may take what was delivered
+	var emitters []*testEmitter
+	for range processes {
+		emitters = append(emitters, emitterOn(t, storeOn(t, server.open(t, schema+"&application_name=ends")), sink, lease))
+	}
+	var producers sync.WaitGroup
+	counts := make([]int, crashFlags)
+	for flag := range crashFlags {
+		producers.Go(func() {
+			for i := flag; ctx.Err() == nil; i += crashFlags {
+				if err := emitters[flag%processes].emit(t.Context(), i); err != nil {
+					if t.Context().Err() == nil {
+						t.Errorf("Emit: %v", err)
 					}
-				})
-			}
-			for range cuts {
-				time.Sleep(time.Second) // real sessions
-				server.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ends'`)
-			}
-			for range restarts {
-				time.Sleep(time.Second)
-				server.stop(syscall.SIGQUIT)
-				if err := server.start(); err != nil {
-					t.Fatal(err)
+					return
 				}
+				counts[flag]++
+				time.Sleep(5 * time.Millisecond)
 			}
-			stop()
-			producers.Wait()
-			for _, emitter := range emitters {
-				emitter.end(t)
-			}
-			acked := 0
-			for _, n := range counts {
-				acked += n
-			}
-			fmt.Printf("sessions end: processes=%d cuts=%d restarts=%d acked=%d lost=%d repeats=%d\n", processes, cuts, restarts, acked, acked-sink.unique(), sink.repeats())
-			sink.judged(t, acked, 0)
 		})
+	}
+	t.Cleanup(producers.Wait)
+	return func() {
+		producers.Wait()
+		for _, emitter := range emitters {
+			emitter.end(t)
+		}
+		acked := 0
+		for _, n := range counts {
+			acked += n
+		}
+		fmt.Printf("sessions end: processes=%d acked=%d lost=%d repeats=%d\n", processes, acked, acked-sink.unique(), sink.repeats())
+		sink.judged(t, acked, 0)
 	}
 }
 

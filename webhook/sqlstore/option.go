@@ -18,7 +18,8 @@ type config struct {
 // WithTablePrefix begins the names of the store's tables and indexes with
 // prefix: 1 to 40 of a-z, 0-9 and _, not a digit first. Defaults to
 // "sentryflags_". Stores with the same prefix in the same database (for
-// PostgreSQL: in the same schema) are one.
+// PostgreSQL: in the same schema) are one. Change it while nothing waits or is dead:
+// what is under the former one stays there, and nobody looks for it.
 func WithTablePrefix(prefix string) Option {
 	return func(c *config) { c.prefix = prefix }
 }

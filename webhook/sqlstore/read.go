@@ -205,6 +205,27 @@ func (s *Store) Notes(ctx context.Context, queueName string, names ...string) ([
 	return notes, nil
 }
 
+// Noted lists the queues that have a note of this name.
+func (s *Store) Noted(ctx context.Context, name string) ([]string, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	if err := queue.ValidateName("note", name); err != nil {
+		return nil, err
+	}
+	var names []string
+	err := s.query(ctx, "list notes", func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	}, `SELECT queue FROM {p}notes WHERE name = $1 ORDER BY queue`, name)
+	if err != nil {
+		return nil, err
+	}
+	return names, nil
+}
+
 // Stats implements [queue.Store]. It counts rows: 10 to 40 milliseconds for a
 // hundred thousand.
 func (s *Store) Stats(ctx context.Context, queueName string, most int) (queue.Stats, error) {

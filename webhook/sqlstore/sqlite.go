@@ -48,6 +48,10 @@ func OpenSQLite(driver, path string) (*sql.DB, error) {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("%w: the path %q names no file", ErrUnsuitable, path)
 	}
+	// SQLite would wait for the other end of a pipe.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, fmt.Errorf("%w: the SQLite file %s is a pipe, a device or a socket (%v)", ErrUnsuitable, path, info.Mode())
+	}
 	db, err := sql.Open(driver, SQLiteDSN(path))
 	if err != nil {
 		return nil, fmt.Errorf("webhook/sqlstore: open the SQLite file: %w", err)
@@ -76,11 +80,19 @@ func explainFile(path string, err error) error {
 		return fmt.Errorf("%w: %s: %w", ErrGone, path, err)
 	case code&0xff == sqliteReadOnly, code&0xff == sqliteCantOpen:
 		why = fileProblem(path)
+	case code&0xff == sqliteIOError, code&0xff == sqliteCorrupt, code&0xff == sqliteNotADB:
+		return fmt.Errorf("webhook/sqlstore: the SQLite file %s: %s: %w", path, damaged, err)
 	default:
 		return fmt.Errorf("webhook/sqlstore: open the SQLite file %s: %w", path, err)
 	}
 	return fmt.Errorf("%w: the SQLite file %s: %s: %w", ErrUnsuitable, path, why, err)
 }
+
+// damaged is what is wrong with a file that cannot be read, or makes no sense.
+const damaged = "it, or -wal or -shm beside it, cannot be read or is damaged: the disk fails, or they were deleted, cut off, mixed or copied while they were in use; if this lasts, end the processes that have it open and put back copies of the same time"
+
+// filesBeside is what SQLite keeps beside a file while it is open.
+var filesBeside = []string{"-wal", "-shm"}
 
 // fileProblem looks at a file without opening it: to close it again would drop
 // the locks that SQLite has on it in this process.
@@ -111,9 +123,10 @@ const sqliteNow = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTE
 
 // sqliteFile is the file of an SQLite store.
 type sqliteFile struct {
-	path string
-	info os.FileInfo // nil if it could not be looked at
-	gone atomic.Bool
+	path   string
+	info   os.FileInfo // nil if it could not be looked at
+	beside []string    // of filesBeside those that were there at the start
+	gone   atomic.Pointer[string]
 }
 
 func newSQLite(prefix string) *engine {
@@ -176,6 +189,11 @@ func (f *sqliteFile) check(ctx context.Context, db *sql.DB) error {
 		conns = append(conns, conn)
 		if err := f.checkConn(ctx, conn); err != nil {
 			return err
+		}
+	}
+	for _, beside := range filesBeside {
+		if !notThere(f.path + beside) { // PRAGMA locking_mode=EXCLUSIVE has no -shm
+			f.beside = append(f.beside, beside)
 		}
 	}
 	return nil
@@ -243,53 +261,65 @@ func within(text string, least, most int) bool {
 func (f *sqliteFile) explain(_ context.Context, _ *sql.DB, err error) error {
 	switch code := sqliteCode(err); {
 	case code == sqliteMoved:
-		f.gone.Store(true)
+		f.gone.Store(&f.path)
 		return explainFile(f.path, err)
-	case code&0xff == sqliteReadOnly, code&0xff == sqliteCantOpen:
+	case code&0xff == sqliteReadOnly, code&0xff == sqliteCantOpen, code&0xff == sqliteIOError, code&0xff == sqliteCorrupt, code&0xff == sqliteNotADB:
 		return explainFile(f.path, err)
 	}
 	return err
 }
 
-// verify notices that the file, or the WAL beside it, was deleted or replaced:
-// SQLite goes on with what it has open, which nobody else will ever see.
+// verify notices that the file, or what SQLite keeps beside it, was deleted, or the
+// file replaced: SQLite goes on with what it has open, which nobody else will ever
+// see, or writes past others who take other locks.
 func (f *sqliteFile) verify(ctx context.Context, db *sql.DB) error {
 	if f.info == nil {
 		return nil
 	}
-	if !f.gone.Load() {
+	if f.gone.Load() == nil {
 		info, err := os.Stat(f.path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(info, f.info):
-			f.gone.Store(true)
-		case f.lacksWAL():
-			f.gone.Store(f.lacksWALWhileOpen(ctx, db))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(info, f.info) {
+			f.gone.Store(&f.path)
+		} else if lost := f.lost(); lost != "" {
+			if lost = f.lostWhileOpen(ctx, db); lost != "" {
+				f.gone.Store(&lost)
+			}
 		}
 	}
-	if f.gone.Load() {
-		return fmt.Errorf("%w: %s", ErrGone, f.path)
+	if gone := f.gone.Load(); gone != nil {
+		return fmt.Errorf("%w: %s", ErrGone, *gone)
 	}
 	return nil
 }
 
-func (f *sqliteFile) lacksWAL() bool {
-	_, err := os.Stat(f.path + "-wal")
+// lost is the file beside this one that is not there any more, or empty.
+func (f *sqliteFile) lost() string {
+	for _, beside := range f.beside {
+		if notThere(f.path + beside) {
+			return f.path + beside
+		}
+	}
+	return ""
+}
+
+func notThere(path string) bool {
+	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// lacksWALWhileOpen looks again while a connection has the WAL open: SQLite
-// itself removes it when the last one closes.
-func (f *sqliteFile) lacksWALWhileOpen(ctx context.Context, db *sql.DB) bool {
+// lostWhileOpen looks again while a connection has the files open: SQLite itself
+// removes them when the last one closes.
+func (f *sqliteFile) lostWhileOpen(ctx context.Context, db *sql.DB) string {
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer giveBack(conn)
 	var n int
 	if err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&n); err != nil {
-		return false
+		return ""
 	}
-	return f.lacksWAL()
+	return f.lost()
 }
 
 // largeWAL is the size in bytes from which on a WAL is given back.

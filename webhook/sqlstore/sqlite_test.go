@@ -167,6 +167,7 @@ func TestFileGone(t *testing.T) {
 			return errors.Join(err, os.Remove(path), os.WriteFile(path, bytes, 0o600))
 		},
 		"WAL deleted": func(path string) error { return os.Remove(path + "-wal") },
+		"shm deleted": func(path string) error { return os.Remove(path + "-shm") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store.db")
@@ -200,6 +201,39 @@ func TestFileGone(t *testing.T) {
 				}
 			}
 			emitter.Close(canceled(t)) // which cannot say that all was delivered
+		})
+	}
+}
+
+// TestDamagedFileIsNamed: to somebody who opens it, and to who has it open. "disk
+// I/O error (522)" tells nobody what to do.
+func TestDamagedFileIsNamed(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"WAL deleted": func(path string) error { return os.Remove(path + "-wal") },
+		"WAL cut off": func(path string) error { return os.Truncate(path+"-wal", 100) },
+		"WAL emptied": func(path string) error { return os.Truncate(path+"-wal", 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := sqlite(t, sqlstore.SQLiteDSN(path))
+			store, err := sqlstore.New(db, sqlstore.SQLite)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Add(t.Context(), "q", addition("a")); err != nil {
+				t.Fatal(err)
+			}
+			if err := spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			other, err := sqlstore.OpenSQLite("sqlite", path)
+			if err == nil {
+				_, err = sqlstore.New(other, sqlstore.SQLite)
+				other.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "put back copies of the same time") {
+				t.Errorf("opened: %v", err)
+			}
 		})
 	}
 }

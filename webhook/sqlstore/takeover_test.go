@@ -13,6 +13,7 @@ import (
 // TestTakeOver ends the process that delivers, and measures how long it takes
 // until another one does.
 func TestTakeOver(t *testing.T) {
+	t.Parallel()
 	lease, slack := 3*time.Second, 10*time.Second // for what else the machine does
 	if os.Getenv(fullEnv) == "full" {
 		lease, slack = 10*time.Second, 500*time.Millisecond

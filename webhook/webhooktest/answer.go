@@ -38,8 +38,6 @@ func (a answer) write(w http.ResponseWriter) {
 	}
 	if a.contentType != "" {
 		w.Header().Set("Content-Type", a.contentType)
-	} else if len(a.body) == 0 {
-		w.Header()["Content-Type"] = nil // keeps net/http from guessing one
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 	w.WriteHeader(a.status)

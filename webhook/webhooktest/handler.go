@@ -1,7 +1,6 @@
 package webhooktest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -184,7 +183,7 @@ func (h *Handler) store(request *Request, entries []entry) {
 func (h *Handler) finish(request *Request, status int, body []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	request.Answered, request.Status, request.Answer = true, status, bytes.Clone(body)
+	request.Answered, request.Status, request.Answer = true, status, body
 	h.answered++
 	h.broadcast()
 }

@@ -76,7 +76,7 @@ func (h *Handler) judgeBody(contentType string, body []byte) (answer, []entry) {
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	var v any = map[string]any{}
 	switch {
-	case len(body) == 0, mediaType == "application/x-www-form-urlencoded", mediaType == "multipart/form-data":
+	case len(body) == 0, mediaType == "application/x-www-form-urlencoded":
 	case mediaType != "application/json":
 		return detailAnswer(http.StatusUnsupportedMediaType, fmt.Sprintf("Unsupported media type \"%s\" in request.", contentType)), nil
 	default:

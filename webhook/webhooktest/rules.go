@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/sentryflags/sentryflags-go/webhook"
@@ -168,6 +169,11 @@ func choice(choices ...string) func(any) (string, problem) {
 	}
 }
 
+// strip takes away what Python's str.strip does: U+001C to U+001F as well.
+func strip(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f })
+}
+
 // text is a CharField: trimmed, numbers taken as text.
 func text(limit int) func(any) (string, problem) {
 	return func(v any) (string, problem) {
@@ -176,7 +182,7 @@ func text(limit int) func(any) (string, problem) {
 		default:
 			return "", say("Not a valid string.")
 		}
-		s := strings.TrimSpace(str(v))
+		s := strip(str(v))
 		var wrong []string
 		if s == "" {
 			wrong = append(wrong, "This field may not be blank.")

@@ -70,8 +70,9 @@ func TestRequests(t *testing.T) {
 	if second.Number != 2 || second.Status != 200 || !strings.Contains(string(second.Answer), "may not be blank") || second.Stored != 0 {
 		t.Errorf("%+v", second)
 	}
-	first.Body[0], first.Header["X"] = 'x', nil
-	if again := s.Requests()[0]; string(again.Body) != hello || again.Header["X"] != nil {
+	first.Body[0], second.Answer[0] = 'x', 'x'
+	first.Header.Set("X", "x")
+	if again := s.Requests(); string(again[0].Body) != hello || again[0].Header.Get("X") != "" || again[1].Answer[0] == 'x' {
 		t.Error("a caller can change what is noted")
 	}
 	record := s.Records()[0]

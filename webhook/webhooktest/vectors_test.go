@@ -189,7 +189,7 @@ func TestLongChangeID(t *testing.T) {
 // White space is taken off, and what an answer quotes is quoted as it came.
 func TestTrimsAndQuotes(t *testing.T) {
 	s := newServer(t, webhooktest.Config{})
-	post(t, s, flagged(`\u00a0\u3000x\n`))
+	post(t, s, flagged(`\u001c\u00a0\u3000x\n\u001f`))
 	if got := s.Changes()[0].Flag; got != "x" {
 		t.Errorf("stored %q, want x", got)
 	}

@@ -261,7 +261,7 @@ func TestFlagdRefuses(t *testing.T) {
 		`{"flags":{"a":{"state":"ENABLED"},"a":{"state":"DISABLED"}}}`:     true,
 		`{"flags":{"a":{"state":"ENABLED","State":"DISABLED"}}}`:           true,
 		`{"flags":[{"key":"a"},{"key":"a"}]}`:                              true,
-		`{"flags":null}`: true,
+		`{"flags":null}`:                                                   true,
 		"{\"flags\":{\"a\":{\"defaultVariant\":\"\",\"state\":\"\xff\"}}}": true,
 	}
 	for _, document := range append(slices.Collect(maps.Keys(stricter)),

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sentryflags/sentryflags-go/internal/typednil"
 	"github.com/sentryflags/sentryflags-go/signing"
 	"github.com/sentryflags/sentryflags-go/webhook/changes"
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
@@ -96,6 +97,8 @@ func (c Config) validate() error {
 		return invalid("Watchers", "must be set for Any: its webhooks do not say what has changed")
 	case len(c.Watchers) == 0 && (c.Emitter == nil || c.Store == nil):
 		return invalid("Emitter and Store", "must be set, or Watchers")
+	case typednil.In(c.Emitter) || typednil.In(c.Store):
+		return invalid("Emitter and Store", "must not hold a nil pointer")
 	case c.MaxBody < 0 || c.ReadTimeout < 0 || c.Patience < 0 || c.MaxAge < 0:
 		return invalid("MaxBody, ReadTimeout, Patience and MaxAge", "must not be negative")
 	case strings.TrimSpace(c.Name) == "" || utf8.RuneCountInString(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsRune(c.Name, 0):

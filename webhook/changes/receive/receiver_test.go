@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/signing"
+	"github.com/sentryflags/sentryflags-go/webhook"
 	"github.com/sentryflags/sentryflags-go/webhook/changes/receive"
+	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
 // corsairdev/corsair#841 and adcontextprotocol/adcp#1588: without a secret
@@ -33,6 +35,8 @@ func TestConfigIsChecked(t *testing.T) {
 		"is empty":      func(c *receive.Config) { c.Secrets = []signing.Secret{{}} },
 		"Store":         func(c *receive.Config) { c.Store = nil },
 		"Emitter":       func(c *receive.Config) { c.Emitter = nil },
+		"nil pointer":   func(c *receive.Config) { c.Store = (*queue.Memory)(nil) },
+		" nil pointer":  func(c *receive.Config) { c.Emitter = (*webhook.Emitter)(nil) },
 		"MaxBody":       func(c *receive.Config) { c.MaxBody = -1 },
 		"Patience":      func(c *receive.Config) { c.Patience = -1 },
 		"Name":          func(c *receive.Config) { c.Name = strings.Repeat("x", 101) },

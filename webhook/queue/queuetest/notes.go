@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,6 +54,16 @@ func (s *suite) notes() {
 	for _, other := range [][2]string{{name, "Note"}, {"other", "note"}} {
 		if note, err := store.Note(s.Context(), other[0], other[1]); note.Version != 0 || len(note.Body) != 0 || err != nil {
 			s.Errorf("note %q of queue %q: %+v, %v", other[1], other[0], note, err)
+		}
+	}
+	if lister, ok := store.(interface {
+		Noted(ctx context.Context, name string) ([]string, error)
+	}); ok {
+		if queues, err := lister.Noted(s.Context(), "note"); !slices.Equal(queues, []string{name}) || err != nil {
+			s.Errorf("the queues that have the note: %q, %v", queues, err)
+		}
+		if queues, err := lister.Noted(s.Context(), "Note"); len(queues) != 0 || err != nil {
+			s.Errorf("the queues that have no such note: %q, %v", queues, err)
 		}
 	}
 	body := []byte("the caller's")

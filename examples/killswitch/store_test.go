@@ -11,15 +11,6 @@ import (
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
 )
 
-// pipeOf is what is no file, and whose other end never comes.
-func pipeOf(t *testing.T) string {
-	t.Helper()
-	if _, err := os.Stat("/dev/tty"); err == nil {
-		return "/dev/tty"
-	}
-	return filepath.Join(t.TempDir(), "none", "killswitch.db")
-}
-
 // linkToNowhere is a link into a folder that there is not.
 func linkToNowhere(t *testing.T) string {
 	t.Helper()

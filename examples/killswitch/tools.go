@@ -408,7 +408,7 @@ func forget(ctx context.Context, p *parts, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is forgotten; it was not switched, and its next alert acts\n", off.Target)
+	fmt.Fprintf(out, "%s is forgotten: it was not switched, and its cool-downs are over\n", off.Target)
 	return nil
 }
 

@@ -65,7 +65,7 @@ func TestReadConfig(t *testing.T) {
 		"{\n\"wait\": 15}":                        "line 2: wait",
 		"{\n\"wait\": \"15m\",\n}":                "line 2: ",
 		"{ // a comment\n}":                       "line 1: ",
-		"{\n\"rules\": [{\"nmae\": \"x\"}]}":      "line 2: unknown field rules/0/nmae: ",
+		"{\n\"rules\": [{\"nam\": \"x\"}]}":       "line 2: unknown field rules/0/nam: ",
 	} {
 		var c struct {
 			Wait  setup.Duration `json:"wait"`

@@ -119,7 +119,7 @@ func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
 	if c.Limit == 0 {
 		c.Limit = DefaultLimit
-		if own, ok := c.Source.(interface{ limit() int64 }); ok && c.Source != nil {
+		if own, ok := c.Source.(interface{ limit() int64 }); ok {
 			c.Limit = max(c.Limit, own.limit())
 		}
 	}

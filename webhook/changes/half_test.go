@@ -147,10 +147,10 @@ func TestPanicsAreNamed(t *testing.T) {
 		doc, s := newDocument("shop.json", flagd("a", "on")), newStore(t)
 		w := watch(t, changes.Config{Source: doc, Format: changes.Flagd{}, Store: s})
 		doc.mu.Lock()
-		doc.hook = func() { var missing map[string]int; missing["secret"] = 1 }
+		doc.hook = func() { _ = make([]string, 0)[len(doc.name)] }
 		doc.mu.Unlock()
 		pause(5 * time.Second)
-		if stats := w.Stats(); stats.Problem == nil || !strings.Contains(stats.Problem.Error(), "the source panicked: assignment to entry in nil map") {
+		if stats := w.Stats(); stats.Problem == nil || !strings.Contains(stats.Problem.Error(), "the source panicked: runtime error: index out of range [9] with length 0") {
 			t.Errorf("%v", stats.Problem)
 		}
 		s.breakWith(func(string) error { panic("secret") }, nil)

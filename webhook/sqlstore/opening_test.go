@@ -231,6 +231,7 @@ func TestOpenSQLiteNamesTheFile(t *testing.T) {
 		"no folder":       {filepath.Join(dir, "none", "store.db"), "the folder " + filepath.Join(dir, "none") + " does not exist"},
 		"no such folder":  {filepath.Join(dir, "file", "store.db"), filepath.Join(dir, "file")},
 		"a folder itself": {dir, "it is a folder"},
+		"a device":        {os.DevNull, "is a pipe, a device or a socket"},
 		"no database":     {filepath.Join(dir, "file"), "not a database"},
 	} {
 		db, err := sqlstore.OpenSQLite("sqlite", tc.path)

@@ -17,7 +17,8 @@
 // somebody's copy, and that pushed, what the branch had before comes as the
 // second parent; the line goes along that one, so that nothing is found twice.
 // When the branch was pushed by force, so that the commit before is no part of
-// it, the difference between the two is one set.
+// it, the difference between the two is one set. Commits that are taken back so and
+// pushed once more are what they were, and in the log already.
 //
 // A change is dated as its commit was committed, to the second. Commits in a row
 // that have the same second, as a rebase makes them, are a microsecond apart.

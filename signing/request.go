@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,9 @@ func fromHeader(h http.Header, name string) (string, error) {
 	}
 }
 
+// believed is how many bytes of a body are made room for before they arrive.
+const believed = 64 << 10
+
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
@@ -68,7 +72,10 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if past < math.MaxInt64 {
 		past++
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, past))
+	// As much as is announced, unless whoever announces it may not be believed.
+	read := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), believed)+bytes.MinRead))
+	_, err := read.ReadFrom(io.LimitReader(r.Body, past))
+	body := read.Bytes()
 	// A body may exceed this limit and, at the same time, one that the server
 	// put around it; either way it is too large.
 	if _, capped := errors.AsType[*http.MaxBytesError](err); capped || int64(len(body)) > limit {

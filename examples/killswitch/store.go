@@ -238,6 +238,10 @@ func (s *patientStore) Note(ctx context.Context, name, note string) (queue.Note,
 	return with(s, func(store queue.Store) (queue.Note, error) { return store.Note(ctx, name, note) })
 }
 
+func (s *patientStore) Notes(ctx context.Context, name string, notes ...string) ([]queue.Note, error) {
+	return with(s, func(store queue.Store) ([]queue.Note, error) { return store.Notes(ctx, name, notes...) })
+}
+
 func (s *patientStore) Stats(ctx context.Context, name string, most int) (queue.Stats, error) {
 	return with(s, func(store queue.Store) (queue.Stats, error) { return store.Stats(ctx, name, most) })
 }

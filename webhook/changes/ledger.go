@@ -241,7 +241,7 @@ func (w *Watcher) write(ctx context.Context, good *state) (again time.Duration, 
 		return 0, err
 	}
 	_, err = w.config.Store.Add(ctx, w.config.Emitter.Queue(), queue.Addition{
-		Items: items, Note: &queue.Note{Name: w.noteName(), Version: l.version, Body: body},
+		Items: items, Notes: []queue.Note{{Name: w.noteName(), Version: l.version, Body: body}},
 	})
 	if errors.Is(err, queue.ErrNoteChanged) {
 		l.noted = nil

@@ -99,7 +99,7 @@ func (w *Watcher) amend(ctx context.Context, change func(*note) (report []webhoo
 			return err
 		}
 		_, err = w.config.Store.Add(ctx, w.config.Emitter.Queue(), queue.Addition{
-			Items: items, Note: &queue.Note{Name: w.noteName(), Version: version, Body: body},
+			Items: items, Notes: []queue.Note{{Name: w.noteName(), Version: version, Body: body}},
 		})
 		if err == nil {
 			w.reported(report, len(items), len(refused))

@@ -2,12 +2,8 @@ package killswitch
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
@@ -20,10 +16,10 @@ const confirmWithin = 300 * time.Millisecond
 // admission is a kill that is to be made.
 type admission struct {
 	asked
-	journal  *journal
-	change   *change
-	work     *work         // of a flag that is switched off
-	switched chan struct{} // closed when it is
+	journal *journal
+	change  *change
+	work    *work // of a flag that is switched off
+	ended   *ended
 }
 
 // admit decides which of the kills are new and allowed, as far as this process
@@ -42,9 +38,9 @@ func (r *Relay) admit(ctx context.Context, body string, kills []asked, now time.
 			reason = ReasonRepeat
 			continue
 		}
-		id, switched := itemID(body, one.kill.Target), make(chan struct{})
+		id, ended := itemID(body, one.kill.Target), newEnded()
 		if one.kill.On {
-			r.watched.Store(id, switched) // before it can be made
+			r.watched.Store(id, ended) // before it can be made
 		}
 		c, refused := r.propose(ctx, j, &one, id, now)
 		if refused != "" {
@@ -55,7 +51,7 @@ func (r *Relay) admit(ctx context.Context, body string, kills []asked, now time.
 			}
 			continue
 		}
-		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, switched: switched}))
+		admitted = append(admitted, r.begin(&admission{asked: one, journal: j, change: c, ended: ended}))
 	}
 	if len(admitted) == 0 {
 		return nil, reason
@@ -72,7 +68,7 @@ func (r *Relay) propose(ctx context.Context, j *journal, one *asked, id string, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmWithin)
 	defer cancel()
-	if j.read(ctx) != nil {
+	if _, err := j.fresh(ctx, one.kill.note()); err != nil {
 		return nil, reason
 	}
 	return j.propose(one.kill, id, now)
@@ -86,7 +82,7 @@ func (r *Relay) begin(one *admission) *admission {
 		r.works.Go(func() { r.pretend(one) })
 	case !one.kill.On:
 		one.work = &work{
-			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, switched: one.switched,
+			relay: r, journal: one.journal, toggler: r.config.Togglers[one.toggler], id: one.change.id, kill: one.kill, ended: one.ended,
 		}
 		r.works.Go(func() { one.work.direct(r.ctx, one.change) })
 	}
@@ -103,12 +99,12 @@ func (r *Relay) pretend(one *admission) {
 	}
 	if one.refused() == "" {
 		// The store is the relay's own memory.
-		_ = one.journal.settle(r.ctx, queue.Outcome{ID: one.change.id, Seq: one.change.entry.Seq, State: queue.Done})
+		_ = one.journal.settle(r.ctx, queue.Outcome{ID: one.change.id, State: queue.Done})
 	}
 }
 
 // await waits, until the answer is due, for the journal to have the kills and for
-// the flags to be switched.
+// the flags to be switched, or never to be.
 func (r *Relay) await(admitted []*admission, d Decision, deadline time.Time) Decision {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
@@ -141,25 +137,16 @@ func (r *Relay) await(admitted []*admission, d Decision, deadline time.Time) Dec
 	d.Verdict, d.Reason, d.Status = Acted, ReasonActs, http.StatusOK
 	for _, one := range acting {
 		select {
-		case <-one.switched:
+		case <-one.ended.done:
 		case <-timer.C:
 			timer.Reset(0)
-			if !one.isSwitched() {
-				d.Status = http.StatusAccepted
-			}
+		}
+		if !one.ended.switched() {
+			d.Status = http.StatusAccepted
 		}
 		r.watched.Delete(one.change.id)
 	}
 	return d.about(acting)
-}
-
-func (a *admission) isSwitched() bool {
-	select {
-	case <-a.switched:
-		return true
-	default:
-		return false
-	}
 }
 
 // refused says why the journal did not admit a kill; empty if it did, or has not
@@ -188,39 +175,36 @@ func (d Decision) about(admitted []*admission) Decision {
 func (j *journal) meets(body string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, known := j.seen[body]; known {
-		return false
-	}
-	j.see(body, now)
-	return true
+	return j.seen.add(body, now, j.limits.maxAge)
 }
 
 // propose submits a kill to the journal unless something is known against it.
 func (j *journal) propose(k kill, id string, now time.Time) (*change, Reason) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if reason := j.view.refuses(&k, j.limits, now); reason != "" {
+	note := k.note()
+	view := j.flag(note).view
+	if reason := view.refuses(&k, j.limits, now); reason != "" {
 		return nil, reason
 	}
 	if len(j.unwrit) >= maxUnwritten {
 		return nil, ReasonCap
 	}
-	landed := j.view.landed(k.key())
-	c := &change{id: id, held: !k.On, apply: func(s *state) applied { return j.admit(s, k, id, landed) }}
+	landed := view.landed()
+	c := &change{note: note, id: id, held: !k.On, apply: func(f *flagState) applied { return j.admit(f, k, id, landed) }}
 	j.submit(c)
 	return c, ""
 }
 
-// admit decides for a kill in a state, unless that says otherwise. Landed is the
-// switch-on that was over before this one began.
-func (j *journal) admit(s *state, k kill, id, landed string) applied {
-	f := s.flag(k.key())
+// admit decides for a kill of a flag, unless what is known of that says otherwise.
+// Landed is the switch-on that was over before this one began.
+func (j *journal) admit(f *flagState, k kill, id, landed string) applied {
 	if known := f.decided(id); known != nil { // it was written, and the store did not tell
 		k.Order = known.Order
 		return applied{kill: &k, id: id, inPlay: true}
 	}
 	now := time.Now()
-	reason := s.refuses(&k, j.limits, now)
+	reason := f.refuses(&k, j.limits, now)
 	if !k.On && f.On != nil && f.On.ID != landed && f.On.Kill.At.After(k.At) && f.On.Kill.after(&k) {
 		reason = ReasonOvertaken // the store was away when this came, and a later alert was there first
 	}
@@ -239,52 +223,7 @@ func (j *journal) admit(s *state, k kill, id, landed string) applied {
 		inPlay: !k.On && f.On != nil && f.On.ID != landed,
 		alone:  f.Off == nil && f.On == nil && f.Killed == nil,
 	}
-	s.admit(&k, id, j.limits, now)
+	f.admit(&k, id, j.limits, now)
 	result.kill, result.id = &k, id
 	return result
-}
-
-// landed returns the newest switch-on of a flag if it was made.
-func (s *state) landed(key string) string {
-	f := s.Flags[key]
-	if f == nil || f.On == nil || !slices.Contains(f.Applied, f.On.ID) {
-		return ""
-	}
-	return f.On.ID
-}
-
-func (f *flagState) decided(id string) *decided {
-	for _, d := range []*decided{f.Off, f.On} {
-		if d != nil && d.ID == id {
-			return d
-		}
-	}
-	return nil
-}
-
-// itemID makes an ID that tells the body and the flag, so that the store knows a
-// repeat.
-func itemID(body string, target Target) string {
-	if len(body) != hex.EncodedLen(sha256.Size) {
-		sum := sha256.Sum256([]byte(body))
-		body = hex.EncodeToString(sum[:])
-	}
-	sum := sha256.Sum256([]byte(target.String()))
-	return body + "-" + hex.EncodeToString(sum[:8])
-}
-
-// bodyOf returns what an item's ID tells of the body.
-func bodyOf(id string) string {
-	body, _, _ := strings.Cut(id, "-")
-	return body
-}
-
-// itemKey keeps what is about one flag together.
-func itemKey(target Target) string {
-	key := target.String()
-	if len(key) > queue.MaxKey {
-		sum := sha256.Sum256([]byte(key))
-		return "sha256:" + hex.EncodeToString(sum[:])
-	}
-	return key
 }

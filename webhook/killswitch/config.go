@@ -103,8 +103,8 @@ type Config struct {
 	// time only off, so that an alert that flaps ends with the flag off. It lives
 	// in the store. What it stops is reported. Defaults to 20; -1 is no cap.
 	CapPerHour int
-	// AnswerWithin is how long a request waits for its flag to be switched
-	// before it is answered 202. Sentry gives up after about a second, of which
+	// AnswerWithin is how long a request waits for its flag to be switched, or to
+	// have failed for good, before it is answered 202. Sentry gives up after about a second, of which
 	// the way takes some. Defaults to 700 milliseconds.
 	AnswerWithin time.Duration
 	// ReadTimeout is how long a body may take to arrive. Defaults to 1 second,

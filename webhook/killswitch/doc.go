@@ -19,14 +19,14 @@
 // Its request is verified (verify.go) and read; the rules decide what it asks for
 // (decide.go), and what was decided before says whether that is new (admit.go).
 // The goroutine that took the alert then begins to switch the flag (work.go),
-// while the journal is written (journal.go): a store that hangs holds up no kill.
+// while the journal is written (writer.go): a store that hangs holds up no kill.
 // The journal's items are held by the process that works on them; when that has
 // died, another takes them. What was switched is recorded in Sentry's flag log
 // (record.go).
 //
-// The journal is a queue of a [queue.Store] for each toggler, and a note beside it
-// (state.go) that all processes swap in turn: cool-downs, caps, what is switched
-// off, and the order of decisions. Every switch is followed by a look at that
+// The journal is a queue of a [queue.Store] for each toggler, and beside it a note for
+// each flag (flag.go), which all processes swap in turn: cool-downs, caps, whether it is
+// switched off, and the order of decisions. Every switch is followed by a look at that
 // order, and the newest decision gets its way: a late switch-on never undoes a
 // newer switch-off.
 //

@@ -54,6 +54,13 @@ func (p *process) Note(ctx context.Context, name, note string) (queue.Note, erro
 	return p.Store.Note(ctx, name, note)
 }
 
+func (p *process) Notes(ctx context.Context, name string, notes ...string) ([]queue.Note, error) {
+	if err := p.call(ctx); err != nil {
+		return nil, err
+	}
+	return p.Store.Notes(ctx, name, notes...)
+}
+
 func (p *process) List(ctx context.Context, name string, f queue.Filter) ([]queue.Entry, error) {
 	if err := p.call(ctx); err != nil {
 		return nil, err

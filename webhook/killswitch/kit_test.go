@@ -314,9 +314,11 @@ func expect(t *testing.T, relay *killswitch.Relay, decided *decisions, body []by
 	}
 }
 
-func newStore(t testing.TB) *queue.Memory {
+func newStore(t testing.TB) *queue.Memory { return queueOf(t, 0) }
+
+func queueOf(t testing.TB, capacity int) *queue.Memory {
 	t.Helper()
-	store, err := queue.NewMemory(queue.MemoryConfig{})
+	store, err := queue.NewMemory(queue.MemoryConfig{Capacity: capacity})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,8 +48,8 @@ var errNilContext = errors.New("killswitch: the context is nil; pass context.Bac
 // over [MaxAlert], 401 for what is unsigned, forged, empty, or contradicted by
 // its Sentry-Hook-Resource header, 400 for a body that broke off, 500 for one
 // that something has read before, 200 for an authentic alert that does not act or
-// whose flag was switched in time, 202 when the switch goes on in the background,
-// and 503 when too many bodies over 256 KB arrive at once or the relay is closing.
+// whose flag was switched in time, 202 when the switch goes on in the background or
+// has failed for good, and 503 when too many bodies over 256 KB arrive at once or the relay is closing.
 //
 // A flag is switched off at once, by the goroutine that took the alert; the
 // journal is written at the same time. A switch that fails is tried again, by
@@ -71,7 +71,7 @@ type Relay struct {
 	emissions emissions
 	lossy     bool // the store is the relay's own memory
 
-	watched sync.Map // by item, a channel that is closed when it is switched
+	watched sync.Map // by item, the ended of a switch that waits for its turn
 
 	works   sync.WaitGroup     // switches under way
 	hurry   chan struct{}      // closed when nothing is tried again in this process
@@ -137,9 +137,6 @@ func (r *Relay) start(toggler, owner string, store queue.Store) {
 	j := newJournal(store, QueueName(r.config.Queue, toggler), owner, limits{
 		maxAge: r.config.MaxAge, coolDown: max(r.config.CoolDown, 0), cap: max(r.config.CapPerHour, 0),
 	}, r.config.Hold, r.storeFails)
-	if !r.lossy {
-		j.turn = &turn{journal: j}
-	}
 	r.journals[toggler] = j
 	loading, cancel := context.WithTimeout(r.ctx, time.Second)
 	defer cancel()
@@ -264,12 +261,11 @@ func (r *Relay) endOfOwn(ctx context.Context, a *alert.Alert, kills []asked) []a
 	}
 	var own []asked
 	for _, one := range kills {
-		s, err := r.journals[one.toggler].fresh(ctx)
+		f, err := r.journals[one.toggler].fresh(ctx, one.kill.note())
 		if err != nil {
 			continue
 		}
-		f := s.Flags[one.kill.key()]
-		if one.kill.On && f != nil && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == incident(a) && f.Off.Kill.Identity == one.kill.Identity {
+		if one.kill.On && f.Killed != nil && f.Off != nil && f.Off.Kill.Incident == incident(a) && f.Off.Kill.Identity == one.kill.Identity {
 			// Nothing that was signed before says otherwise.
 			one.kill.Signed = f.Off.Kill.Signed
 			own = append(own, one)
@@ -416,8 +412,8 @@ func (r *Relay) abandon() {
 			if err != nil {
 				continue
 			}
-			s, err := j.fresh(ctx)
-			if err == nil && s.applied(&k.kill, entry.ID) {
+			f, err := j.fresh(ctx, k.note())
+			if err == nil && f.applied(entry.ID) {
 				r.lose(&k.kill, ErrNotRecorded)
 				continue
 			}

@@ -57,12 +57,12 @@ type SwitchedOff struct {
 // SwitchedOff lists the flags that are switched off and not restored, the oldest
 // first, however long ago that was.
 func (j *Journal) SwitchedOff(ctx context.Context) ([]SwitchedOff, error) {
-	s, err := j.state(ctx)
+	flags, err := j.flags(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []SwitchedOff
-	for _, f := range s.Flags {
+	for _, f := range flags {
 		if k := f.Killed; k != nil {
 			all = append(all, SwitchedOff{
 				Target: k.Kill.Target, Flag: k.Kill.Flag, Alert: k.Kill.Alert, Trigger: k.Kill.Trigger, Since: k.Since, Was: k.Was,
@@ -136,10 +136,15 @@ func (j *Journal) Retry(ctx context.Context, p Pending) error {
 	return j.with(ctx, options{}, func(_ *Relay, own *journal) error {
 		again := k.kill
 		again.At = time.Now().UTC().Truncate(time.Microsecond)
-		err := own.do(ctx, func(s *state) { s.admit(&again, p.ID, own.limits, time.Now()) })
+		result, err := own.do(ctx, again.note(), func(f *flagState) applied {
+			k := again
+			f.admit(&k, p.ID, own.limits, time.Now())
+			return applied{order: k.Order}
+		})
 		if err != nil {
 			return err
 		}
+		again.Order = result.order
 		item := own.item(&again, p.ID)
 		return j.store.Revise(ctx, j.queue, p.entry, &item)
 	})
@@ -215,23 +220,24 @@ func (j *Journal) Forget(ctx context.Context, flag string) (SwitchedOff, error) 
 }
 
 func (j *journal) forget(ctx context.Context, off SwitchedOff) error {
-	return j.do(ctx, func(s *state) {
-		f := s.flag(off.Target.String())
+	_, err := j.do(ctx, noteOf(itemKey(off.Target)), func(f *flagState) applied {
 		f.Killed, f.Cooling = nil, nil
+		return applied{}
 	})
+	return err
 }
 
 // restore switches a flag on, as the journal's newest decision.
 func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill) error {
 	id := itemID("restore "+rand.Text(), k.Target)
-	c := &change{id: id, held: true, apply: func(s *state) applied {
+	c := &change{note: k.note(), id: id, held: true, apply: func(f *flagState) applied {
 		k := k
-		if known := s.flag(k.key()).decided(id); known != nil {
+		if known := f.decided(id); known != nil {
 			k.Order = known.Order
 		} else {
-			s.admit(&k, id, j.limits, time.Now())
+			f.admit(&k, id, j.limits, time.Now())
 		}
-		s.flag(k.key()).Cooling = nil
+		f.Cooling = nil
 		return applied{kill: &k, id: id}
 	}}
 	j.mu.Lock()
@@ -242,7 +248,7 @@ func (r *Relay) restore(ctx context.Context, j *journal, toggler Toggler, k kill
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrStore, ctx.Err())
 	}
-	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored, seq: c.entry.Seq}
+	w := &work{relay: r, journal: j, toggler: toggler, id: id, kill: c.stored}
 	for {
 		was, err := w.attempt(ctx, &w.kill, id)
 		if err == nil {
@@ -267,7 +273,11 @@ func (w *work) restored(ctx context.Context, was State) error {
 		return ErrOvertaken
 	}
 	k, id := w.kill, w.id
-	if err := w.journal.do(ctx, func(s *state) { s.apply(&k, id, was, time.Now(), w.relay.isRecorded) }); err != nil {
+	_, err = w.journal.do(ctx, k.note(), func(f *flagState) applied {
+		f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+		return applied{}
+	})
+	if err != nil {
 		w.putOff(ctx, 0, err)
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
@@ -322,7 +332,7 @@ func (j *Journal) with(ctx context.Context, o options, use func(*Relay, *journal
 	own := newJournal(j.store, j.queue, rand.Text(), limits{maxAge: longestMaxAge, coolDown: 24 * time.Hour}, config.Hold, func(error) {}) // what fails is returned as an error
 	defer r.keepers.Wait()
 	defer cancel()
-	if _, err := own.fresh(ctx); err != nil {
+	if err := own.read(ctx, nil); err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	r.keepers.Go(func() { own.writer(running) })

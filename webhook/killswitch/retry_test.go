@@ -170,8 +170,9 @@ func TestFailsForGood(t *testing.T) {
 		relay := newRelay(t, killswitch.Config{
 			Rules: ruled("f"), Togglers: by(&flags), Emitter: &recorded, OnReport: heard.add, OnDecision: decided.add, Store: store,
 		})
-		if status := deliver(relay, signed(eventAlert("f", time.Now()))); status != 202 {
-			t.Errorf("status %d", status)
+		start := time.Now()
+		if status := deliver(relay, signed(eventAlert("f", time.Now()))); status != 202 || time.Since(start) > 0 {
+			t.Errorf("status %d after %v", status, time.Since(start))
 		}
 		time.Sleep(time.Minute)
 		list := heard.all()

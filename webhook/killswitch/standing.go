@@ -42,15 +42,14 @@ func (c CoolDown) Of(a *alert.Alert) bool {
 // [Config.CoolDown] and [Config.CapPerHour] would hold against the next alert, by
 // the flags' targets. 0 stands for their defaults, -1 for none.
 func (j *Journal) Standing(ctx context.Context, coolDown time.Duration, capPerHour int) ([]Standing, error) {
-	s, err := j.state(ctx)
+	flags, err := j.flags(ctx)
 	if err != nil {
 		return nil, err
 	}
 	config := Config{CoolDown: coolDown, CapPerHour: capPerHour}.withDefaults()
 	l := limits{maxAge: longestMaxAge, coolDown: max(config.CoolDown, 0), cap: max(config.CapPerHour, 0)}
 	var all []Standing
-	for key := range s.Flags {
-		f := s.flag(key)
+	for _, f := range flags {
 		f.forget(l, time.Now())
 		one := Standing{Switched: len(f.Hits)}
 		switch {
@@ -78,11 +77,22 @@ func (j *Journal) Standing(ctx context.Context, coolDown time.Duration, capPerHo
 	return all, nil
 }
 
-// state reads the note that the relays swap.
-func (j *Journal) state(ctx context.Context) (*state, error) {
-	note, err := j.store.Note(ctx, j.queue, stateNote)
+// flags reads the notes that the relays swap.
+func (j *Journal) flags(ctx context.Context) ([]*flagState, error) {
+	notes, err := j.store.Notes(ctx, j.queue)
 	if err != nil {
 		return nil, err
 	}
-	return decodeState(note.Body, nil)
+	var all []*flagState
+	for _, note := range notes {
+		if !strings.HasPrefix(note.Name, flagNote) {
+			continue
+		}
+		f, err := decodeFlag(note.Name, note.Body)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
 }

@@ -69,15 +69,11 @@ func (r *Relay) Stats(ctx context.Context) (Stats, error) {
 			total.OldestWaiting = stats.Oldest
 		}
 		total.Failed += stats.Dead
-		s, err := j.fresh(ctx)
+		off, err := j.switchedOff(ctx)
 		if err != nil {
 			return total, fmt.Errorf("%w: %w", ErrStore, err)
 		}
-		for _, f := range s.Flags {
-			if f.Killed != nil {
-				total.SwitchedOff++
-			}
-		}
+		total.SwitchedOff += off
 	}
 	return total, nil
 }

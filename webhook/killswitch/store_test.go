@@ -469,6 +469,143 @@ func TestBurstOnASlowDisk(t *testing.T) {
 	})
 }
 
+// distantStore takes its time.
+type distantStore struct {
+	queue.Store
+	add, note time.Duration
+}
+
+func (s distantStore) Add(ctx context.Context, name string, a queue.Addition) (int, error) {
+	time.Sleep(s.add)
+	return s.Store.Add(ctx, name, a)
+}
+
+func (s distantStore) Notes(ctx context.Context, name string, notes ...string) ([]queue.Note, error) {
+	read, err := s.Store.Notes(ctx, name, notes...)
+	time.Sleep(s.note)
+	return read, err
+}
+
+// TestBusyRelayLetsAnotherWrite has a relay with an alert every few milliseconds
+// beside a slower one on the same store. The slower one's alerts come to be in the
+// journal in time all the same, and nothing is lost when it dies after its answer.
+func TestBusyRelayLetsAnotherWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t)
+		names := flagNames(1000)
+		hangs := switches{fail: hanging}
+		var heard reports
+		near := newRelay(t, killswitch.Config{Rules: ruled(names...), Togglers: by(&switches{}), Store: distantStore{store, 10 * time.Millisecond, time.Millisecond}})
+		far := newRelay(t, killswitch.Config{
+			Rules: ruled(names...), Togglers: by(&hangs), OnReport: heard.add,
+			Store: distantStore{store, 20 * time.Millisecond, 30 * time.Millisecond},
+		})
+		var all sync.WaitGroup
+		for i, name := range names {
+			relay := near
+			if i%100 == 50 {
+				relay = far
+			}
+			all.Go(func() { deliver(relay, signed(eventAlert(name, time.Now()))) })
+			time.Sleep(5 * time.Millisecond)
+		}
+		all.Wait()
+		if n := heard.about(killswitch.ErrStore); n > 0 {
+			t.Errorf("%d of 10 switches were only in memory for longer than an answer may take", n)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = far.Close(ended)
+	})
+}
+
+// sharedDisk is a store that several relays share, in which every call costs time for
+// the entries and the bytes that it moves, and in which one can write at a time.
+type sharedDisk struct {
+	queue.Store
+	disk chan struct{}
+}
+
+func (s *sharedDisk) spend(entries, bytes int) {
+	time.Sleep(5*time.Millisecond + time.Duration(entries)*30*time.Microsecond + time.Duration(bytes)*20*time.Nanosecond)
+}
+
+func (s *sharedDisk) Add(ctx context.Context, name string, a queue.Addition) (int, error) {
+	s.disk <- struct{}{}
+	defer func() { <-s.disk }()
+	bytes := 0
+	for _, item := range a.Items {
+		bytes += len(item.Body)
+	}
+	for _, note := range a.Notes {
+		bytes += len(note.Body)
+	}
+	s.spend(len(a.Items)+len(a.Notes), bytes)
+	return s.Store.Add(ctx, name, a)
+}
+
+func (s *sharedDisk) Notes(ctx context.Context, name string, names ...string) ([]queue.Note, error) {
+	notes, err := s.Store.Notes(ctx, name, names...)
+	bytes := 0
+	for _, note := range notes {
+		bytes += len(note.Body)
+	}
+	s.spend(len(notes), bytes)
+	return notes, err
+}
+
+func (s *sharedDisk) List(ctx context.Context, name string, f queue.Filter) ([]queue.Entry, error) {
+	entries, err := s.Store.List(ctx, name, f)
+	s.spend(len(entries), 500*len(entries))
+	return entries, err
+}
+
+func (s *sharedDisk) Settle(ctx context.Context, name, owner string, outcomes ...queue.Outcome) error {
+	s.disk <- struct{}{}
+	defer func() { <-s.disk }()
+	s.spend(len(outcomes), 0)
+	return s.Store.Settle(ctx, name, owner, outcomes...)
+}
+
+// TestBurstAtTwoRelays sends alerts about 1,500 flags at once to two relays on one
+// disk, after as many that are switched off already. The journal has each before its
+// answer is due, and no relay waits for the other.
+func TestBurstAtTwoRelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const alerts = 1500
+		names := make([]string, 2*alerts)
+		for i := range names {
+			names[i] = fmt.Sprint("flag-", i)
+		}
+		store := queueOf(t, 10*alerts)
+		disk := &sharedDisk{store, make(chan struct{}, 1)}
+		var flags switches
+		var heard reports
+		var relays [2]*killswitch.Relay
+		for i := range relays {
+			relays[i] = newRelay(t, killswitch.Config{Rules: ruled(names...), Togglers: by(&flags), Store: disk, OnReport: heard.add})
+		}
+		for wave := range 2 {
+			var all sync.WaitGroup
+			for i, name := range names[wave*alerts:][:alerts] {
+				all.Go(func() {
+					if status := deliver(relays[i%2], signed(eventAlert(name, time.Now()))); status != 200 {
+						t.Errorf("%s: status %d", name, status)
+					}
+				})
+			}
+			all.Wait()
+			if n := heard.about(killswitch.ErrStore); n > 0 {
+				t.Fatalf("wave %d: %d of %d switches were only in memory when their answer was due", wave, n, alerts)
+			}
+			time.Sleep(time.Minute)
+		}
+		if stats, err := relays[0].Stats(t.Context()); err != nil || stats.Waiting != 0 || stats.SwitchedOff != 2*alerts || flags.count() != 2*alerts {
+			t.Errorf("%+v, %v, %d switches", stats, err, flags.count())
+		}
+	})
+}
+
 // TestHealthOfAStoreThatTakesNothing has a store that can be asked and takes
 // nothing, as a locked one does.
 func TestHealthOfAStoreThatTakesNothing(t *testing.T) {

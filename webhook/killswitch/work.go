@@ -32,13 +32,12 @@ type work struct {
 	toggler  Toggler
 	id       string
 	kill     kill
-	seq      int64 // of the item in the queue; 0 while it is not written
+	seq      int64 // of the item in the queue; 0 if the journal knows it
 	tries    int   // before this process had it
 	attempts int   // in this process
 	alone    bool  // nothing else can have switched the flag meanwhile
 	sawOn    bool  // an attempt has found the flag on
-	switched chan struct{}
-	once     sync.Once
+	ended    *ended
 }
 
 // direct switches a flag off at once, while the journal is written, and goes on
@@ -47,11 +46,14 @@ func (w *work) direct(ctx context.Context, c *change) {
 	for {
 		was, err := w.attempt(ctx, &w.kill, w.id)
 		if err == nil {
-			w.made()
+			w.end(true)
 			w.afterDirect(ctx, c, was)
 			return
 		}
 		wait, over := w.judge(err)
+		if over {
+			w.end(false)
+		}
 		if !over && !w.waitUnwritten(ctx, c, wait) {
 			continue
 		}
@@ -103,7 +105,7 @@ func (w *work) written(ctx context.Context, c *change) bool {
 			return false
 		}
 	}
-	w.seq, w.alone = c.entry.Seq, c.result.alone
+	w.alone = c.result.alone
 	if c.result.reason == "" {
 		w.kill = c.stored
 	}
@@ -133,16 +135,16 @@ func (w *work) afterDirect(ctx context.Context, c *change, was State) {
 // fromQueue makes a switch that the queue has: one that failed, that a dead
 // process has left, or one that switches on.
 func (w *work) fromQueue(ctx context.Context) {
-	s, err := w.journal.fresh(ctx)
+	f, err := w.journal.fresh(ctx, w.kill.note())
 	if err != nil {
 		w.putOff(ctx, firstPause, fmt.Errorf("%w: %w", ErrStore, err))
 		return
 	}
-	if s.applied(&w.kill, w.id) {
+	if f.applied(w.id) {
 		w.record(ctx)
 		return
 	}
-	if newer := s.newer(&w.kill); newer != nil {
+	if newer := f.newer(&w.kill); newer != nil {
 		w.giveWay(ctx, newer)
 		return
 	}
@@ -164,7 +166,7 @@ func (w *work) fromQueue(ctx context.Context) {
 		w.overtaken(ctx)
 		return
 	}
-	w.made()
+	w.end(true)
 	w.conclude(ctx, was)
 }
 
@@ -194,11 +196,11 @@ func (w *work) giveWay(ctx context.Context, newer *decided) {
 func (w *work) dispute(ctx context.Context) (*decided, error) {
 	current, newest := &w.kill, (*decided)(nil)
 	for {
-		s, err := w.journal.fresh(ctx)
+		f, err := w.journal.fresh(ctx, w.kill.note())
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStore, err)
 		}
-		newer := s.newer(current)
+		newer := f.newer(current)
 		if newer == nil {
 			return newest, nil
 		}
@@ -272,15 +274,36 @@ func (w *work) judge(err error) (wait time.Duration, over bool) {
 	return wait, false
 }
 
-// made says that the flag is switched.
-func (w *work) made() {
-	w.once.Do(func() {
-		if w.switched != nil {
-			close(w.switched)
-		} else if waiting, found := w.relay.watched.LoadAndDelete(w.id); found {
-			close(waiting.(chan struct{}))
+// ended tells whoever waits for a switch that it was made, or never will be.
+type ended struct {
+	done chan struct{}
+	once sync.Once
+	made bool
+}
+
+func newEnded() *ended { return &ended{done: make(chan struct{})} }
+
+// switched reports whether the switch was made.
+func (e *ended) switched() bool {
+	select {
+	case <-e.done:
+		return e.made
+	default:
+		return false
+	}
+}
+
+// end says that the flag is switched, or never will be.
+func (w *work) end(made bool) {
+	e := w.ended
+	if e == nil {
+		waiting, found := w.relay.watched.LoadAndDelete(w.id)
+		if !found {
+			return
 		}
-	})
+		e = waiting.(*ended)
+	}
+	e.once.Do(func() { e.made = made; close(e.done) })
 }
 
 // conclude writes down that the switch was made, and records it.
@@ -322,16 +345,17 @@ func (w *work) conclude(ctx context.Context, was State) {
 
 // applied writes down that the switch was made, unless a newer decision says
 // otherwise: then the switch may have landed behind that one's. To write it down
-// is also to look: it is only written to the newest state there is.
+// is also to look: it is only written to the newest note there is.
 func (w *work) applied(ctx context.Context, was State) (disputed bool, err error) {
 	k, id := w.kill, w.id
-	err = w.journal.do(ctx, func(s *state) {
-		newer := s.newer(&k)
-		if disputed = newer != nil && newer.Kill.On != k.On; !disputed {
-			s.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+	result, err := w.journal.do(ctx, k.note(), func(f *flagState) applied {
+		if newer := f.newer(&k); newer != nil && newer.Kill.On != k.On {
+			return applied{disputed: true}
 		}
+		f.apply(&k, id, was, time.Now(), w.relay.isRecorded)
+		return applied{}
 	})
-	return err == nil && disputed, err
+	return result.disputed, err
 }
 
 // record gives the emitter the change, however long that takes, and ends the
@@ -361,10 +385,10 @@ func (w *work) putOff(ctx context.Context, wait time.Duration, err error) {
 
 // giveUp reports a switch that will not be tried again, and leaves it to people.
 func (w *work) giveUp(ctx context.Context, err error) {
+	w.end(false)
 	err = fmt.Errorf("%w: %w", ErrNotSwitched, err)
 	w.relay.report(reportOf(&w.kill, err, w.attempts))
-	k := w.kill
-	_ = w.journal.do(ctx, func(s *state) { s.giveUp(&k) })
+	_, _ = w.journal.do(ctx, w.kill.note(), func(f *flagState) applied { f.Cooling = nil; return applied{} }) // the next alert tries again at once
 	_ = w.settle(ctx, queue.Outcome{State: queue.Dead, Reason: errorText(err)})
 }
 

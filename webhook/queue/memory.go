@@ -118,10 +118,8 @@ func (m *Memory) Add(ctx context.Context, queue string, a Addition) (int, error)
 	if room := m.config.Capacity - m.waiting; len(fresh) > room {
 		return 0, fmt.Errorf("%w: %d items for the %d places left of %d", ErrFull, len(fresh), room, m.config.Capacity)
 	}
-	if a.Note != nil {
-		if err := q.swap(*a.Note); err != nil {
-			return 0, err
-		}
+	if err := q.swap(a.Notes); err != nil {
+		return 0, err
 	}
 	for _, item := range fresh {
 		entry := q.add(item, m.next(), now)
@@ -319,6 +317,28 @@ func (m *Memory) Note(ctx context.Context, queue, name string) (Note, error) {
 	}
 	defer m.mu.Unlock()
 	return q.note(name), nil
+}
+
+// Notes implements [Store].
+func (m *Memory) Notes(ctx context.Context, queue string, names ...string) ([]Note, error) {
+	if err := ValidateNotes(names); err != nil {
+		return nil, err
+	}
+	q, err := m.enter(ctx, queue)
+	if err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	if len(names) == 0 {
+		names = slices.Collect(maps.Keys(q.notes))
+	}
+	var notes []Note
+	for _, name := range names {
+		if note := q.note(name); note.Version > 0 {
+			notes = append(notes, note)
+		}
+	}
+	return notes, nil
 }
 
 // Stats implements [Store].

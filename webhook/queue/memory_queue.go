@@ -190,11 +190,15 @@ func (q *memoryQueue) note(name string) Note {
 	return note
 }
 
-func (q *memoryQueue) swap(note Note) error {
-	if q.notes[note.Name].Version != note.Version {
-		return ErrNoteChanged
+func (q *memoryQueue) swap(notes []Note) error {
+	for _, note := range notes {
+		if q.notes[note.Name].Version != note.Version {
+			return ErrNoteChanged
+		}
 	}
-	q.notes[note.Name] = Note{Version: note.Version + 1, Body: slices.Clone(note.Body)}
+	for _, note := range notes {
+		q.notes[note.Name] = Note{Version: note.Version + 1, Body: slices.Clone(note.Body)}
+	}
 	return nil
 }
 

@@ -23,12 +23,12 @@ import (
 // also when the clock was set back so far that it would last longer than it was
 // asked for.
 type Store interface {
-	// Add adds items to the end of the queue and, with a note, swaps the note:
-	// all of it or, on an error, nothing. It returns how many items were new.
+	// Add adds items to the end of the queue and swaps notes: all of it or, on an
+	// error, nothing. It returns how many items were new.
 	// One whose ID is waiting, dead, or was settled within the store's window is
 	// known and skipped, which is no error. When Add returns nil the items are
 	// as durable as the store is. A note that is not at the version given is
-	// [ErrNoteChanged]. A store without room refuses with [ErrFull]; it never
+	// [ErrNoteChanged], whatever the others are. A store without room refuses with [ErrFull]; it never
 	// waits for room. The store keeps no reference to the bodies.
 	Add(ctx context.Context, queue string, a Addition) (added int, err error)
 
@@ -86,6 +86,10 @@ type Store interface {
 	// Note reads a note of the queue. One that was never written has the version
 	// 0 and no body, which is no error.
 	Note(ctx context.Context, queue, name string) (Note, error)
+
+	// Notes reads the notes of the queue with these names, or all of them if no
+	// name is given, in any order. It leaves out what was never written.
+	Notes(ctx context.Context, queue string, names ...string) ([]Note, error)
 
 	// Stats counts what the queue holds, and stops at most of each: a count that
 	// is most stands for so many or more. Databases count by reading, so that
@@ -181,9 +185,9 @@ type Addition struct {
 	// neither are given.
 	Owner string
 	Hold  time.Duration
-	// Note is swapped in the same transaction, if not nil: Version is the one
+	// Notes are swapped in the same transaction, each name once: Version is the one
 	// that was read.
-	Note *Note
+	Notes []Note
 }
 
 // Validate checks the addition against the limits that its fields name. Its
@@ -200,13 +204,31 @@ func (a Addition) Validate() error {
 	if err := validateText("owner", a.Owner, MaxName); err != nil {
 		return err
 	}
-	if a.Note == nil {
-		return nil
+	names := make(map[string]struct{}, len(a.Notes))
+	for _, note := range a.Notes {
+		if err := ValidateName("note", note.Name); err != nil {
+			return err
+		}
+		if _, repeated := names[note.Name]; repeated {
+			return fmt.Errorf("%w: a note is to be swapped twice at once", ErrInvalid)
+		}
+		names[note.Name] = struct{}{}
+		if len(note.Body) > MaxNote {
+			return fmt.Errorf("%w: the note has %d bytes, the most is %d", ErrInvalid, len(note.Body), MaxNote)
+		}
 	}
-	if len(a.Note.Body) > MaxNote {
-		return fmt.Errorf("%w: the note has %d bytes, the most is %d", ErrInvalid, len(a.Note.Body), MaxNote)
+	return nil
+}
+
+// ValidateNotes checks the arguments of [Store.Notes]. Its error is [ErrInvalid].
+// Every [Store] calls it.
+func ValidateNotes(names []string) error {
+	for _, name := range names {
+		if err := ValidateName("note", name); err != nil {
+			return err
+		}
 	}
-	return ValidateName("note", a.Note.Name)
+	return nil
 }
 
 // Note is a value with a name, kept beside a queue, of which each version can be

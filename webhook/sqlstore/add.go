@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sentryflags/sentryflags-go/webhook/queue"
@@ -18,7 +19,7 @@ const MaxStatement = 500
 const statementBytes = 8 << 20
 
 // Add implements [queue.Store]. It returns after the commit has reached the disk.
-// Up to [MaxStatement] items of up to 8 MiB without a note are one statement, any
+// Up to [MaxStatement] items of up to 8 MiB without notes are one statement, any
 // more are a transaction.
 func (s *Store) Add(ctx context.Context, queueName string, a queue.Addition) (int, error) {
 	if err := s.enter(ctx, queueName); err != nil {
@@ -29,9 +30,9 @@ func (s *Store) Add(ctx context.Context, queueName string, a queue.Addition) (in
 	}
 	chunks := cut(a.Items)
 	switch {
-	case a.Note == nil && len(chunks) == 0:
+	case len(a.Notes) == 0 && len(chunks) == 0:
 		return 0, nil
-	case a.Note == nil && len(chunks) == 1:
+	case len(a.Notes) == 0 && len(chunks) == 1:
 		statement, args := s.insertion(queueName, chunks[0], a)
 		return s.exec(ctx, doingAdd, statement, args...)
 	}
@@ -51,11 +52,12 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// addAll swaps the note and inserts all chunks. The note comes first: its row
-// keeps those apart who swap it at the same time.
+// addAll swaps the notes and inserts all chunks. The notes come first, by name:
+// their rows keep those apart who swap them at the same time, and nobody waits for
+// who waits for him.
 func (s *Store) addAll(ctx context.Context, db execer, queueName string, chunks [][]queue.Item, a queue.Addition) (int, error) {
-	if a.Note != nil {
-		if err := s.swap(ctx, db, queueName, *a.Note); err != nil {
+	for notes := range slices.Chunk(slices.SortedFunc(slices.Values(a.Notes), byName), MaxStatement) {
+		if err := s.swap(ctx, db, queueName, notes); err != nil {
 			return 0, err
 		}
 	}
@@ -79,13 +81,30 @@ func changed(result sql.Result, err error) (int, error) {
 	return int(n), err
 }
 
-func (s *Store) swap(ctx context.Context, db execer, queueName string, note queue.Note) error {
-	statement := `UPDATE {p}notes SET version = version + 1, body = $4 WHERE queue = $1 AND name = $2 AND version = $3`
-	if note.Version == 0 {
-		statement = `INSERT INTO {p}notes (queue, name, version, body) VALUES ($1, $2, $3 + 1, $4) ON CONFLICT (queue, name) DO NOTHING`
+func byName(a, b queue.Note) int { return strings.Compare(a.Name, b.Name) }
+
+// swap swaps notes, or fails if one of them is at another version: of those in the
+// statement it then swaps some, and the transaction is rolled back.
+func (s *Store) swap(ctx context.Context, db execer, queueName string, notes []queue.Note) error {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO {p}notes (queue, name, version, body)
+		SELECT $1, new.column1, new.column2, new.column3 FROM (VALUES `)
+	args := []any{queueName}
+	for i, note := range notes {
+		n, row := len(args), ", ($%d, $%d, $%d)"
+		if i == 0 {
+			row = "(CAST($%d AS TEXT), CAST($%d AS BIGINT), CAST($%d AS {bytes}))"
+		}
+		fmt.Fprintf(&b, row, n+1, n+2, n+3)
+		args = append(args, note.Name, note.Version+1, present(note.Body))
 	}
-	n, err := changed(db.ExecContext(ctx, s.engine.sql(statement), queueName, note.Name, note.Version, present(note.Body)))
-	if err == nil && n == 0 {
+	b.WriteString(`) AS new
+		WHERE new.column2 = 1 OR EXISTS (SELECT 1 FROM {p}notes AS known WHERE known.queue = $1 AND known.name = new.column1)
+		ORDER BY new.column1
+		ON CONFLICT (queue, name) DO UPDATE SET version = excluded.version, body = excluded.body
+		WHERE {p}notes.version = excluded.version - 1`)
+	n, err := changed(db.ExecContext(ctx, s.engine.sql(b.String()), args...))
+	if err == nil && n < len(notes) {
 		err = queue.ErrNoteChanged
 	}
 	return err

@@ -20,7 +20,7 @@ func everyCall(t *testing.T, store *sqlstore.Store) {
 	}
 	const q = "every call"
 	items := []queue.Item{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}}
-	_, err := store.Add(ctx, q, queue.Addition{Items: items, Note: &queue.Note{Name: "note"}})
+	_, err := store.Add(ctx, q, queue.Addition{Items: items, Notes: []queue.Note{{Name: "note"}}})
 	must("Add", err)
 	_, err = store.Lease(ctx, q, "me", time.Minute)
 	must("Lease", err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,19 +163,46 @@ func (c clock) time(at int64) time.Time {
 
 // Note implements [queue.Store].
 func (s *Store) Note(ctx context.Context, queueName, name string) (queue.Note, error) {
+	notes, err := s.Notes(ctx, queueName, name)
+	if err != nil || len(notes) == 0 {
+		return queue.Note{Name: name}, err
+	}
+	return notes[0], nil
+}
+
+// Notes implements [queue.Store].
+func (s *Store) Notes(ctx context.Context, queueName string, names ...string) ([]queue.Note, error) {
 	if err := s.enter(ctx, queueName); err != nil {
-		return queue.Note{}, err
+		return nil, err
 	}
-	if err := queue.ValidateName("note", name); err != nil {
-		return queue.Note{}, err
+	if err := queue.ValidateNotes(names); err != nil {
+		return nil, err
 	}
-	note := queue.Note{Name: name}
-	err := s.query(ctx, "read a note", func(rows *sql.Rows) error { return rows.Scan(&note.Version, &note.Body) },
-		`SELECT version, body FROM {p}notes WHERE queue = $1 AND name = $2`, queueName, name)
-	if err != nil {
-		return queue.Note{}, err
+	var notes []queue.Note
+	read := func(where string, args ...any) error {
+		return s.query(ctx, "read notes", func(rows *sql.Rows) error {
+			var note queue.Note
+			err := rows.Scan(&note.Name, &note.Version, &note.Body)
+			notes = append(notes, note)
+			return err
+		}, `SELECT name, version, body FROM {p}notes WHERE queue = $1`+where, append([]any{queueName}, args...)...)
 	}
-	return note, nil
+	if len(names) == 0 {
+		err := read("")
+		return notes, err
+	}
+	for some := range slices.Chunk(names, MaxStatement) {
+		var args []any
+		var wanted []string
+		for i, name := range some {
+			args = append(args, name)
+			wanted = append(wanted, fmt.Sprintf("$%d", i+2))
+		}
+		if err := read(" AND name IN ("+strings.Join(wanted, ", ")+")", args...); err != nil {
+			return nil, err
+		}
+	}
+	return notes, nil
 }
 
 // Noted lists the queues that have a note of this name.

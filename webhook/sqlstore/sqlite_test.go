@@ -45,7 +45,7 @@ func TestLockedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, add := store.Add(t.Context(), "q", addition("meanwhile"))
-	_, note := store.Add(t.Context(), "q", queue.Addition{Note: &queue.Note{Name: "note"}})
+	_, note := store.Add(t.Context(), "q", queue.Addition{Notes: []queue.Note{{Name: "note"}}})
 	_, lease := store.Lease(t.Context(), "q", "me", time.Second)
 	settle := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: "before", Seq: due[0].Seq, State: queue.Done})
 	for call, err := range map[string]error{"Add": add, "Add of a note": note, "Lease": lease, "Settle": settle} {
@@ -382,7 +382,7 @@ func TestDatabaseClosedUnderTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, add := store.Add(t.Context(), "q", addition("b"))
-		_, note := store.Add(t.Context(), "q", queue.Addition{Note: &queue.Note{Name: "note"}})
+		_, note := store.Add(t.Context(), "q", queue.Addition{Notes: []queue.Note{{Name: "note"}}})
 		_, stats := store.Stats(t.Context(), "q", 0)
 		_, due := store.Due(t.Context(), "q", 1, 1)
 		settle := store.Settle(t.Context(), "q", "me", queue.Outcome{ID: "a", Seq: 1, State: queue.Done})

@@ -147,9 +147,9 @@ func (r *Receiver) keepChain(ctx context.Context, d *delivery) error {
 			return fmt.Errorf("write the note: %w", err)
 		}
 		if string(body) == string(kept.Body) {
-			return r.add(ctx, d, nil, nil)
+			return r.add(ctx, d, nil)
 		}
-		err = r.add(ctx, d, list, &queue.Note{Name: name, Version: kept.Version, Body: body})
+		err = r.add(ctx, d, list, queue.Note{Name: name, Version: kept.Version, Body: body})
 		if !errors.Is(err, queue.ErrNoteChanged) {
 			return err
 		}

@@ -172,7 +172,7 @@ func (r *Receiver) keep(ctx context.Context, d *delivery) (err error) {
 	for i, e := range d.edits {
 		list[i] = r.change(e, d, d.id)
 	}
-	return r.add(ctx, d, list, nil)
+	return r.add(ctx, d, list)
 }
 
 // lend gives the authors to the watchers.
@@ -220,14 +220,14 @@ func (r *Receiver) change(e edit, d *delivery, told string) webhook.Change {
 
 // add puts changes into the queue, and swaps a note in the same transaction. What
 // Sentry would refuse is left out, and said.
-func (r *Receiver) add(ctx context.Context, d *delivery, list []webhook.Change, note *queue.Note) error {
+func (r *Receiver) add(ctx context.Context, d *delivery, list []webhook.Change, notes ...queue.Note) error {
 	items, refused, err := r.items(list)
 	if err != nil {
 		return err
 	}
 	added := 0
-	if len(items) > 0 || note != nil {
-		if added, err = r.config.Store.Add(ctx, r.config.Emitter.Queue(), queue.Addition{Items: items, Note: note}); err != nil {
+	if len(items) > 0 || len(notes) > 0 {
+		if added, err = r.config.Store.Add(ctx, r.config.Emitter.Queue(), queue.Addition{Items: items, Notes: notes}); err != nil {
 			return err
 		}
 	}

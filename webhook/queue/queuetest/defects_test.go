@@ -54,6 +54,7 @@ var defects = map[string]struct {
 	"sweeps the dead":                   {"Sweep", altered(broken{sweep: sweepTheDead})},
 	"sweeps without bounds":             {"Sweep", altered(broken{sweep: sweepAll})},
 	"does not compare a note":           {"Notes", altered(broken{add: addOverwriting})},
+	"swaps notes one by one":            {"SeveralNotes", altered(broken{add: addNoteByNote})},
 	"swaps the note without the items":  {"NoteAndItems", altered(broken{add: addNoteFirst})},
 	"adds the items without the note":   {"NoteAndItems", altered(broken{add: addItemsFirst})},
 	"compares a note before the swap":   {"NoteRace", altered(broken{add: addComparing})},
@@ -221,48 +222,58 @@ func addForEver(s *alteredStore, ctx context.Context, name string, a queue.Addit
 }
 
 func addOverwriting(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
-	if a.Note != nil {
-		note, err := s.Note(ctx, name, a.Note.Name)
+	a.Notes = slices.Clone(a.Notes)
+	for i := range a.Notes {
+		note, err := s.Note(ctx, name, a.Notes[i].Name)
 		if err != nil {
 			return 0, err
 		}
-		note.Body = a.Note.Body
-		a.Note = &note
+		a.Notes[i].Version = note.Version
 	}
 	return s.Memory.Add(ctx, name, a)
 }
 
 func addNoteFirst(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
-	if a.Note != nil {
-		if _, err := s.Memory.Add(ctx, name, queue.Addition{Note: a.Note}); err != nil {
-			return 0, err
-		}
-		a.Note = nil
+	if _, err := s.Memory.Add(ctx, name, queue.Addition{Notes: a.Notes}); err != nil {
+		return 0, err
 	}
+	a.Notes = nil
 	return s.Memory.Add(ctx, name, a)
 }
 
 func addItemsFirst(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
-	note := a.Note
-	a.Note = nil
+	notes := a.Notes
+	a.Notes = nil
 	added, err := s.Memory.Add(ctx, name, a)
-	if err == nil && note != nil {
-		_, err = s.Memory.Add(ctx, name, queue.Addition{Note: note})
+	if err == nil {
+		_, err = s.Memory.Add(ctx, name, queue.Addition{Notes: notes})
 	}
 	return added, err
 }
 
-// addComparing compares the version in one call and swaps in another.
-func addComparing(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
-	if a.Note == nil {
+// addNoteByNote swaps those before one that is stale.
+func addNoteByNote(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
+	if len(a.Notes) < 2 {
 		return s.Memory.Add(ctx, name, a)
 	}
-	note, err := s.Note(ctx, name, a.Note.Name)
-	if err == nil && note.Version != a.Note.Version {
-		err = queue.ErrNoteChanged
+	for _, note := range a.Notes {
+		if _, err := s.Memory.Add(ctx, name, queue.Addition{Notes: []queue.Note{note}}); err != nil {
+			return 0, err
+		}
 	}
-	if err != nil {
-		return 0, err
+	return s.Memory.Add(ctx, name, queue.Addition{Items: a.Items, Owner: a.Owner, Hold: a.Hold})
+}
+
+// addComparing compares the version in one call and swaps in another.
+func addComparing(s *alteredStore, ctx context.Context, name string, a queue.Addition) (int, error) {
+	for _, one := range a.Notes {
+		note, err := s.Note(ctx, name, one.Name)
+		if err == nil && note.Version != one.Version {
+			err = queue.ErrNoteChanged
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
 	time.Sleep(time.Millisecond)
 	return addOverwriting(s, ctx, name, a)

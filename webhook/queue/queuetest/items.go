@@ -239,8 +239,8 @@ func (s *suite) limits() {
 	s.refuses(store, "hold without owner", queue.Addition{Items: good, Hold: 1})
 	s.refuses(store, "negative hold", queue.Addition{Items: good, Owner: "me", Hold: -1})
 	s.refuses(store, "long owner", queue.Addition{Items: good, Owner: strings.Repeat("x", queue.MaxName+1), Hold: 1})
-	s.refuses(store, "note without name", queue.Addition{Items: good, Note: &queue.Note{}})
-	s.refuses(store, "long note", queue.Addition{Items: good, Note: &queue.Note{Name: "n", Body: make([]byte, queue.MaxNote+1)}})
+	s.refuses(store, "note without name", queue.Addition{Items: good, Notes: []queue.Note{{}}})
+	s.refuses(store, "long note", queue.Addition{Items: good, Notes: []queue.Note{{Name: "n", Body: make([]byte, queue.MaxNote+1)}}})
 	e := queue.Entry{Item: item("a"), Seq: 1}
 	for _, bad := range []string{"", strings.Repeat("q", queue.MaxName+1), "\xff", "\x00"} {
 		for call, err := range s.calls(ctx, store, bad, bad, "me") {
@@ -300,6 +300,7 @@ func (s *suite) calls(ctx context.Context, store queue.Store, name, note, owner 
 	errs["Revise"] = store.Revise(ctx, name, e, nil)
 	_, errs["Discard"] = store.Discard(ctx, name, e)
 	_, errs["Note"] = store.Note(ctx, name, note)
+	_, errs["Notes"] = store.Notes(ctx, name, note)
 	_, errs["Stats"] = store.Stats(ctx, name, 0)
 	return errs
 }

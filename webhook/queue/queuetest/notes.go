@@ -24,7 +24,7 @@ func (s *suite) noted(store queue.Store, version int64, body string) {
 
 // swap swaps the note.
 func (s *suite) swap(store queue.Store, version int64, body string, items ...queue.Item) error {
-	_, err := store.Add(s.Context(), name, queue.Addition{Items: items, Note: &queue.Note{Name: "note", Version: version, Body: []byte(body)}})
+	_, err := store.Add(s.Context(), name, queue.Addition{Items: items, Notes: []queue.Note{{Name: "note", Version: version, Body: []byte(body)}}})
 	return err
 }
 
@@ -67,7 +67,7 @@ func (s *suite) notes() {
 		}
 	}
 	body := []byte("the caller's")
-	if _, err := store.Add(s.Context(), name, queue.Addition{Note: &queue.Note{Name: "note", Version: 5, Body: body}}); err != nil {
+	if _, err := store.Add(s.Context(), name, queue.Addition{Notes: []queue.Note{{Name: "note", Version: 5, Body: body}}}); err != nil {
 		s.Fatal(err)
 	}
 	clear(body)
@@ -94,7 +94,7 @@ func (s *suite) noteAndItems() {
 		s.Errorf("a stale swap with many items: %v", err)
 	}
 	s.isDue(store, "a")
-	s.adds(store, 1201, queue.Addition{Items: append(large, item("a")), Note: &queue.Note{Name: "note", Version: 1, Body: []byte("two")}})
+	s.adds(store, 1201, queue.Addition{Items: append(large, item("a")), Notes: []queue.Note{{Name: "note", Version: 1, Body: []byte("two")}}})
 	s.noted(store, 2, "two")
 	s.counts(store, 1202, 0)
 	// That all items are known does not keep the note.
@@ -102,10 +102,69 @@ func (s *suite) noteAndItems() {
 		s.Error(err)
 	}
 	s.noted(store, 3, "three")
-	s.adds(store, 1, queue.Addition{Items: []queue.Item{item("held")}, Owner: "me", Hold: s.unit(), Note: &queue.Note{Name: "other"}})
+	s.adds(store, 1, queue.Addition{Items: []queue.Item{item("held")}, Owner: "me", Hold: s.unit(), Notes: []queue.Note{{Name: "other"}}})
 	if e := s.entry(store, "held"); e.Owner != "me" {
 		s.Errorf("held: %+v", e)
 	}
+}
+
+// severalNotes are swapped together or not at all, and read by name or all at once.
+func (s *suite) severalNotes() {
+	store := s.open()
+	const many = 1200
+	all := make([]queue.Note, many)
+	for i := range all {
+		all[i] = queue.Note{Name: fmt.Sprintf("note %d", many-i), Body: fmt.Append(nil, i)}
+	}
+	is := func(version int64, names ...string) {
+		s.Helper()
+		notes, err := store.Notes(s.Context(), name, names...)
+		if err != nil || len(notes) != len(names) && len(names) > 0 || len(notes) != many && len(names) == 0 {
+			s.Fatalf("%d notes of %d, %v", len(notes), len(names), err)
+		}
+		for _, note := range notes {
+			if i := slices.IndexFunc(all, func(n queue.Note) bool { return n.Name == note.Name }); i < 0 || note.Version != version || string(note.Body) != fmt.Sprint(i) {
+				s.Errorf("%+v, want version %d", note, version)
+			}
+		}
+	}
+	if _, err := store.Add(s.Context(), name, queue.Addition{Notes: all, Items: []queue.Item{item("a")}}); err != nil {
+		s.Fatal(err)
+	}
+	is(1)
+	is(1, all[7].Name, all[many-1].Name)
+	for i := range all {
+		all[i].Version = 1
+	}
+	for _, stale := range []int{0, many / 2, many - 1} {
+		for _, version := range []int64{0, 2} {
+			notes := slices.Clone(all)
+			notes[stale].Version = version
+			if _, err := store.Add(s.Context(), name, queue.Addition{Notes: notes, Items: []queue.Item{item("b")}}); !errors.Is(err, queue.ErrNoteChanged) {
+				s.Errorf("a swap of %d notes of which one is stale: %v", many, err)
+			}
+		}
+	}
+	one := append(slices.Clone(all[:3]), queue.Note{Name: "never written", Version: 1})
+	if _, err := store.Add(s.Context(), name, queue.Addition{Notes: one}); !errors.Is(err, queue.ErrNoteChanged) {
+		s.Errorf("a swap of a note that was never written: %v", err)
+	}
+	is(1)
+	s.isDue(store, "a")
+	s.refuses(store, "a note twice", queue.Addition{Notes: []queue.Note{all[0], all[0]}})
+	if _, err := store.Notes(s.Context(), name, "n", ""); !errors.Is(err, queue.ErrInvalid) {
+		s.Errorf("notes without a name: %v", err)
+	}
+	for _, other := range [][]string{{"other"}, {name, "never written"}} {
+		if notes, err := store.Notes(s.Context(), other[0], other[1:]...); len(notes) > 0 || err != nil {
+			s.Errorf("notes %q: %d, %v", other, len(notes), err)
+		}
+	}
+	if _, err := store.Add(s.Context(), name, queue.Addition{Notes: append(slices.Clone(all[:2]), queue.Note{Name: "new"})}); err != nil {
+		s.Error(err)
+	}
+	is(2, all[0].Name, all[1].Name)
+	is(1, all[2].Name)
 }
 
 func (s *suite) noteRace() {

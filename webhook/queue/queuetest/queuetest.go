@@ -126,6 +126,7 @@ var tests = []struct {
 	{name: "Stats", run: (*suite).stats},
 	{name: "Notes", run: (*suite).notes},
 	{name: "NoteAndItems", run: (*suite).noteAndItems},
+	{name: "SeveralNotes", run: (*suite).severalNotes},
 	{name: "NoteRace", run: (*suite).noteRace},
 	{name: "Concurrency", run: (*suite).concurrency},
 	{name: "Histories", run: (*suite).histories},

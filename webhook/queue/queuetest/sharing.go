@@ -16,7 +16,7 @@ import (
 func (s *suite) reopened() {
 	first := s.config.Open(s.T, Options{Dir: s.dir, Window: window * s.unit()})
 	s.add(first, item("done"), item("a"), item("dead"), item("put off"), item("b"))
-	s.adds(first, 1, queue.Addition{Items: []queue.Item{item("held")}, Owner: "me", Hold: s.unit(), Note: &queue.Note{Name: "note", Body: []byte("noted")}})
+	s.adds(first, 1, queue.Addition{Items: []queue.Item{item("held")}, Owner: "me", Hold: s.unit(), Notes: []queue.Note{{Name: "note", Body: []byte("noted")}}})
 	s.lease(first, "me")
 	s.settle(first, "me", done(s.entry(first, "done")), dead(s.entry(first, "dead"), "why"), later(s.entry(first, "put off"), s.unit()))
 	want := s.lists(first, queue.Filter{})

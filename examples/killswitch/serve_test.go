@@ -356,9 +356,10 @@ func TestToolsTakeNothingForWhatWasMeant(t *testing.T) {
 		return strings.Count(text, "  failed ") == 2 && strings.Count(text, "  a since") == 2
 	})
 	ids := regexp.MustCompile(`failed ([0-9a-f]+)-([0-9a-f]+):`).FindAllStringSubmatch(text, -1)
-	if _, err := tool("discard", ids[0][1]); err == nil || !strings.Contains(err.Error(), "2 switches begin with") {
-		t.Errorf("what both begin with: %v", err)
-	}
+	eventually(t, 10*time.Second, "what was made is settled, and what both that failed begin with is refused", func() bool {
+		_, err := tool("discard", ids[0][1])
+		return err != nil && strings.Contains(err.Error(), "2 switches begin with")
+	})
 	if text, err := tool("discard", ids[0][1]+"-"+ids[0][2]); err != nil || strings.Count(text, "is given up") != 1 {
 		t.Errorf("%s, %v", text, err)
 	}

@@ -97,22 +97,24 @@ type Config struct {
 // maxSourceName leaves room for what the store's names have beside it.
 const maxSourceName = 150
 
+// complete reports what there is no default for and is not there.
+func (c Config) complete() error {
+	switch {
+	case c.Source == nil || typednil.In(c.Source):
+		return invalid("Source", "must be set")
+	case c.Format == nil || typednil.In(c.Format):
+		return invalid("Format", "must be set")
+	case c.Emitter == nil || typednil.In(c.Emitter):
+		return invalid("Emitter", "must be set")
+	case c.Store == nil || typednil.In(c.Store):
+		return invalid("Store", "must be set: the emitter's")
+	}
+	return nil
+}
+
+// withDefaults needs what is complete.
 func (c Config) withDefaults() Config {
-	if typednil.In(c.Source) {
-		c.Source = nil
-	}
-	if typednil.In(c.Format) {
-		c.Format = nil
-	}
-	if typednil.In(c.Emitter) {
-		c.Emitter = nil
-	}
-	if typednil.In(c.Store) {
-		c.Store = nil
-	}
-	if c.Source != nil && c.Format != nil {
-		c.Name = cmp.Or(c.Name, c.Format.Name()+":"+c.Source.Name())
-	}
+	c.Name = cmp.Or(c.Name, c.Format.Name()+":"+c.Source.Name())
 	c.Interval = cmp.Or(c.Interval, time.Second)
 	c.Gather = cmp.Or(c.Gather, 250*time.Millisecond)
 	c.Lag = cmp.Or(c.Lag, 2*time.Minute)
@@ -129,14 +131,6 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	switch {
-	case c.Source == nil:
-		return invalid("Source", "must be set")
-	case c.Format == nil:
-		return invalid("Format", "must be set")
-	case c.Emitter == nil:
-		return invalid("Emitter", "must be set")
-	case c.Store == nil:
-		return invalid("Store", "must be set: the emitter's")
 	case c.Interval < 0 || c.Gather < 0 || c.Timeout < 0 || c.Limit < 0 || c.AuthorWait < 0:
 		return invalid("Interval, Gather, Timeout, Limit and AuthorWait", "must not be negative")
 	case c.Lag < 0 && c.Lag != -1:

@@ -72,6 +72,9 @@ type Stats struct {
 // emitter and the store. It fails with [ErrInvalidConfig]. A document that
 // cannot be read is no reason to fail: it may become readable.
 func NewWatcher(config Config) (*Watcher, error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err

@@ -64,6 +64,17 @@ func decodeFlag(name string, body []byte) (*flagState, error) {
 	return f, nil
 }
 
+func (f *flagState) encode() []byte { return encoded(f) }
+
+// encoded encodes what is kept, which holds strings, numbers and times.
+func encoded(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic("killswitch: what is kept cannot be encoded: " + err.Error()) // alerts outside of the years 0 to 9999 never act
+	}
+	return text
+}
+
 // clone returns a copy that can be written to. What its pointers lead to is never
 // changed.
 func (f *flagState) clone() *flagState {

@@ -74,7 +74,7 @@ type ownedKill struct {
 }
 
 func (j *journal) item(k *kill, id string) queue.Item {
-	return queue.Item{ID: id, Key: itemKey(k.Target), Body: k.encode(j.owner)}
+	return queue.Item{ID: id, Key: itemKey(k.Target), Body: encoded(ownedKill{*k, j.owner})}
 }
 
 func decodeKill(body []byte) (storedKill, error) {

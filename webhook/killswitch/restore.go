@@ -211,6 +211,7 @@ func (j *Journal) Restore(ctx context.Context, what Restoration) (Restored, erro
 // Forget ends that a flag is listed as switched off, and its cool-downs, and
 // switches nothing: the flag is gone from its flag system, say, or somebody has
 // switched it on there. The flag is named as in [Restoration.Flag].
+// Its errors are [ErrNotSwitchedOff], which names the flags there are, and the store's.
 func (j *Journal) Forget(ctx context.Context, flag string) (SwitchedOff, error) {
 	off, err := j.find(ctx, flag)
 	if err != nil {

@@ -41,6 +41,7 @@ func (c CoolDown) Of(a *alert.Alert) bool {
 // Standing says of each flag that was switched lately what a relay with this
 // [Config.CoolDown] and [Config.CapPerHour] would hold against the next alert, by
 // the flags' targets. 0 stands for their defaults, -1 for none.
+// Its errors are the store's, and one for a note that a newer relay has written.
 func (j *Journal) Standing(ctx context.Context, coolDown time.Duration, capPerHour int) ([]Standing, error) {
 	flags, err := j.flags(ctx)
 	if err != nil {

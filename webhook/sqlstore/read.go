@@ -205,7 +205,8 @@ func (s *Store) Notes(ctx context.Context, queueName string, names ...string) ([
 	return notes, nil
 }
 
-// Noted lists the queues that have a note of this name.
+// Noted lists the queues that have a note of this name, sorted. A name that is none
+// is [queue.ErrInvalid].
 func (s *Store) Noted(ctx context.Context, name string) ([]string, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -213,17 +214,7 @@ func (s *Store) Noted(ctx context.Context, name string) ([]string, error) {
 	if err := queue.ValidateName("note", name); err != nil {
 		return nil, err
 	}
-	var names []string
-	err := s.query(ctx, "list notes", func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		names = append(names, name)
-		return err
-	}, `SELECT queue FROM {p}notes WHERE name = $1 ORDER BY queue`, name)
-	if err != nil {
-		return nil, err
-	}
-	return names, nil
+	return s.names(ctx, "list notes", `SELECT queue FROM {p}notes WHERE name = $1 ORDER BY queue`, name)
 }
 
 // Stats implements [queue.Store]. It counts rows: 10 to 40 milliseconds for a
@@ -267,13 +258,7 @@ func (s *Store) Queues(ctx context.Context) ([]string, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	var names []string
-	err := s.query(ctx, "list queues", func(rows *sql.Rows) error {
-		var name string
-		err := rows.Scan(&name)
-		names = append(names, name)
-		return err
-	}, `WITH RECURSIVE waiting (queue) AS (
+	return s.names(ctx, "list queues", `WITH RECURSIVE waiting (queue) AS (
 			SELECT (SELECT min(queue) FROM {p}entries {by:order} WHERE state = 0)
 			UNION ALL
 			SELECT (SELECT min(e.queue) FROM {p}entries AS e {by:order} WHERE e.state = 0 AND e.queue > w.queue) FROM waiting AS w WHERE w.queue IS NOT NULL
@@ -283,6 +268,17 @@ func (s *Store) Queues(ctx context.Context) ([]string, error) {
 			SELECT (SELECT min(e.queue) FROM {p}entries AS e {by:order} WHERE e.state = 2 AND e.queue > d.queue) FROM dead AS d WHERE d.queue IS NOT NULL
 		)
 		SELECT queue FROM (SELECT queue FROM waiting UNION SELECT queue FROM dead) AS both_of_them WHERE queue IS NOT NULL ORDER BY queue`)
+}
+
+// names lists the names that a query finds.
+func (s *Store) names(ctx context.Context, doing, query string, args ...any) ([]string, error) {
+	var names []string
+	err := s.query(ctx, doing, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		names = append(names, name)
+		return err
+	}, query, args...)
 	if err != nil {
 		return nil, err
 	}
